@@ -1,0 +1,182 @@
+import { homedir } from 'node:os'
+import { join, resolve } from 'node:path'
+import * as z from 'zod'
+import { closest } from './closest.ts'
+import { UserError } from './errors.ts'
+import { Secret } from './secret.ts'
+
+/** A provider's environment: what `parseConfig` has to know of it. */
+export type ProviderEnv = {
+  readonly id: string
+  readonly key_env: string
+  readonly base_url_env: string
+}
+
+type Env = Readonly<Record<string, string | undefined>>
+
+const BaseUrl = z
+  .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+  .transform((url) => url.replace(/\/+$/, ''))
+
+/** Every `OUTLAY_*` variable that is not a provider's. The texts are the README's table too. */
+export const Variables = z.object({
+  OUTLAY_HOME: z
+    .string()
+    .transform((path) => resolve(path))
+    .optional(),
+  OUTLAY_DATABASE_URL: z
+    .string()
+    .regex(/^(sqlite:.+|postgres(ql)?:\/\/.+)$/, 'must be sqlite:/path or postgres://…')
+    .optional(),
+  OUTLAY_HOST: z.string().default('127.0.0.1'),
+  OUTLAY_PORT: z.coerce.number().int().min(0).max(65_535).default(4318),
+  OUTLAY_SIDE_PORT: z.enum(['on', 'off']).default('on'),
+  OUTLAY_ALLOWED_HOSTS: z
+    .string()
+    .default('')
+    .transform((hosts) =>
+      hosts
+        .split(',')
+        .map((host) => host.trim())
+        .filter(Boolean),
+    ),
+  OUTLAY_TIMEZONE: z
+    .string()
+    .refine(isTimeZone, 'must be an IANA time zone such as Europe/Berlin')
+    .optional(),
+  OUTLAY_READ_ONLY: z
+    .enum(['on', 'off', 'true', 'false', '1', '0'])
+    .default('off')
+    .transform((value) => ['on', 'true', '1'].includes(value)),
+  OUTLAY_MASTER_KEY: z
+    .string()
+    .transform((text) => new Secret(text))
+    .optional(),
+  OUTLAY_MASTER_KEY_FILE: z
+    .string()
+    .transform((path) => resolve(path))
+    .optional(),
+  OUTLAY_SQLITE: z.enum(['auto', 'better-sqlite3', 'node']).default('auto'),
+  OUTLAY_NOW: z
+    .string()
+    .transform((text) => Date.parse(text))
+    .refine((at) => !Number.isNaN(at), 'must be an ISO 8601 instant')
+    .optional(),
+})
+
+export type Config = {
+  readonly home: string
+  readonly database: { readonly kind: 'sqlite'; readonly path: string }
+  readonly host: string
+  readonly port: number
+  readonly has_side_port: boolean
+  readonly allowed_hosts: readonly string[]
+  readonly timezone: string
+  readonly is_read_only: boolean
+  readonly master_key: Secret | undefined
+  readonly master_key_file: string
+  readonly sqlite: 'auto' | 'better-sqlite3' | 'node'
+  /** Tests only: the clock stands still here. */
+  readonly now: number | undefined
+  readonly providers: Readonly<Record<string, ProviderConfig>>
+}
+
+export type ProviderConfig = {
+  readonly admin_key: Secret | undefined
+  readonly admin_base_url: string | undefined
+}
+
+/** Variables that other parts of the product own; they are known here so that typos stand out. */
+const RESERVED = [
+  'OUTLAY_ANTHROPIC_BASE_URL',
+  'OUTLAY_OPENAI_BASE_URL',
+  'OUTLAY_GOOGLE_BASE_URL',
+] as const
+
+/**
+ * Reads the environment once. An empty value or an unexpanded `${…}` counts as unset.
+ * @throws UserError that names the variable, and the closest known one for an unknown name.
+ */
+export function parseConfig(env: Env, providers: readonly ProviderEnv[]): Config {
+  const given = Object.fromEntries(
+    Object.entries(env).filter(([, value]) => value !== undefined && isSet(value)),
+  )
+  refuseUnknown(Object.keys(given), providers)
+  const read = parse(Variables, given)
+  const home = read.OUTLAY_HOME ?? dataFolder(env)
+  return Object.freeze({
+    home,
+    database: sqliteDatabase(read.OUTLAY_DATABASE_URL, home),
+    host: read.OUTLAY_HOST,
+    port: read.OUTLAY_PORT,
+    has_side_port: read.OUTLAY_SIDE_PORT === 'on',
+    allowed_hosts: read.OUTLAY_ALLOWED_HOSTS,
+    timezone: read.OUTLAY_TIMEZONE ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
+    is_read_only: read.OUTLAY_READ_ONLY,
+    master_key: read.OUTLAY_MASTER_KEY,
+    master_key_file: read.OUTLAY_MASTER_KEY_FILE ?? join(home, 'master.key'),
+    sqlite: read.OUTLAY_SQLITE,
+    now: read.OUTLAY_NOW,
+    providers: Object.fromEntries(providers.map((one) => [one.id, providerConfig(one, given)])),
+  })
+}
+
+function providerConfig({ key_env, base_url_env }: ProviderEnv, given: Env): ProviderConfig {
+  const key = given[key_env]?.trim()
+  return {
+    admin_key: key ? new Secret(key) : undefined,
+    admin_base_url: parse(z.object({ [base_url_env]: BaseUrl.optional() }), given)[base_url_env],
+  }
+}
+
+function parse<Shape extends z.ZodRawShape>(
+  schema: z.ZodObject<Shape>,
+  given: Env,
+): z.output<z.ZodObject<Shape>> {
+  const result = schema.safeParse(given)
+  if (result.success) return result.data
+  const [issue] = result.error.issues
+  throw new UserError(`${String(issue?.path[0])}: ${issue?.message ?? 'not valid'}.`)
+}
+
+function refuseUnknown(names: readonly string[], providers: readonly ProviderEnv[]): void {
+  const known = [
+    ...Object.keys(Variables.shape),
+    ...RESERVED,
+    ...providers.map((one) => one.base_url_env),
+  ]
+  const unknown = names.find((name) => name.startsWith('OUTLAY_') && !known.includes(name))
+  if (!unknown) return
+  const near = closest(unknown, known)
+  throw new UserError(
+    `Unknown variable ${unknown}.${near ? ` Did you mean ${near}?` : ` Known: ${known.join(', ')}.`}`,
+  )
+}
+
+function isSet(value: string): boolean {
+  return value.trim() !== '' && !/^\$\{[^}]*\}$/.test(value.trim())
+}
+
+function sqliteDatabase(url: string | undefined, home: string): Config['database'] {
+  if (url && !url.startsWith('sqlite:'))
+    throw new UserError('OUTLAY_DATABASE_URL: PostgreSQL is not supported yet; use sqlite:/path.')
+  const path = url?.replace(/^sqlite:(\/\/)?/, '')
+  return { kind: 'sqlite', path: path ? resolve(path) : join(home, 'outlay.db') }
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    return Boolean(new Intl.DateTimeFormat('en', { timeZone: name }))
+  } catch {
+    return false
+  }
+}
+
+/** The platform's folder for application data: XDG, Application Support or LocalAppData. */
+function dataFolder(env: Env): string {
+  const local = env['LOCALAPPDATA']
+  if (local) return join(local, 'Outlay')
+  const home = env['HOME'] ?? homedir()
+  if (home.startsWith('/Users/')) return join(home, 'Library', 'Application Support', 'Outlay')
+  return join(env['XDG_DATA_HOME'] || join(home, '.local', 'share'), 'outlay')
+}
