@@ -1,5 +1,5 @@
-import type { AssistantDay, CostBucket, UsageBucket } from '../ledger/bucket.ts'
 import type { UpstreamError } from '../errors.ts'
+import type { AssistantDay, CostBucket, UsageBucket } from '../ledger/bucket.ts'
 
 /** Half-open, UTC epoch milliseconds. */
 export type Range = { readonly start: number; readonly end: number }
@@ -17,6 +17,8 @@ export type AdminApi = {
   readonly base_url: string
   /** Paths below `base_url` that may be asked for; everything else is refused before it leaves. */
   readonly paths: readonly RegExp[]
+  /** The variable that points `base_url` elsewhere: `OUTLAY_<PROVIDER>_ADMIN_BASE_URL`. */
+  readonly base_url_env: string
   /** Where a person makes the right kind of key. */
   readonly key_help: { readonly kind: string; readonly url: string; readonly env: string }
   /** Why this text cannot be the right kind of key, as a sentence that says which kind is; or null. */

@@ -21,6 +21,7 @@ export type Database = {
   rollup_model_day: Omit<RollupDayTable, 'api_key' | 'workspace' | 'user'>
   ledger_entry: LedgerEntryTable
   receiver: ReceiverTable
+  connect_page: ConnectPageTable
   access_token: AccessTokenTable
   audit: AuditTable
   lease: LeaseTable
@@ -221,6 +222,15 @@ export type ReceiverTable = {
   ignored: Generated<number>
   rejected: Generated<number>
   last_received_at: number
+}
+
+export type ConnectPageTable = {
+  nonce_hash: string
+  provider: string
+  name: string
+  created_at: number
+  expires_at: number
+  used_at: number | null
 }
 
 export type AccessTokenTable = {

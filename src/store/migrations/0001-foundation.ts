@@ -237,6 +237,16 @@ const STATEMENTS = [
     primary key (signal, client)
   ) strict, without rowid`,
 
+  // One-time pages on which a person types a secret; any process may open one, the port's owner serves it.
+  `create table connect_page (
+    nonce_hash text primary key,
+    provider text not null,
+    name text not null,
+    created_at integer not null,
+    expires_at integer not null,
+    used_at integer
+  ) strict`,
+
   `create table access_token (
     id text primary key,
     name text not null,
