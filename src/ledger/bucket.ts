@@ -87,3 +87,18 @@ export type AssistantDay = {
   readonly output_tokens: number
   readonly estimated_nanos: Nanos
 }
+
+/** Everything a provider's report says of one range, read to its end. */
+export type ReportWindow = {
+  readonly stream_id: number
+  readonly provider: string
+  readonly grouping: string
+  readonly range: { readonly start: number; readonly end: number }
+  readonly bucket_ms: number
+  readonly usage: readonly UsageBucket[]
+  readonly cost: readonly CostBucket[]
+  readonly assistant: readonly AssistantDay[]
+  /** Buckets with rows that could not be read (null: unknown which): nothing is removed from them. */
+  readonly malformed: readonly { readonly bucket_start: number | null; readonly reason: string }[]
+  readonly observed_at: number
+}

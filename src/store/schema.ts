@@ -171,6 +171,8 @@ export type DirectoryEntryTable = {
 
 export type SpendColumns = {
   requests: number
+  /** Usage rows of sources that do not count requests. */
+  uncounted_rows: number
   input_tokens: number
   cached_input_tokens: number
   cache_write_tokens: number

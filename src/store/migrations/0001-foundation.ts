@@ -24,6 +24,7 @@ const USAGE_COLUMNS = `
 
 const SPEND_COLUMNS = `
   requests integer not null,
+  uncounted_rows integer not null,
   input_tokens integer not null,
   cached_input_tokens integer not null,
   cache_write_tokens integer not null,

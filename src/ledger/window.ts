@@ -1,0 +1,289 @@
+import { sql } from 'kysely'
+import type { Catalog } from '../pricing/catalog.ts'
+import { priceUsage } from '../pricing/price.ts'
+import { type Cell, insertRows } from '../store/columns.ts'
+import type { Db } from '../store/schema.ts'
+import { TOKEN_CLASSES } from '../usage.ts'
+import { replaceAssistantDays } from './assistant-day.ts'
+import type { CostBucket, ReportWindow, UsageBucket } from './bucket.ts'
+import { dimsText, internSeries } from './series.ts'
+import { keptBuckets } from './suspect-bucket.ts'
+
+/**
+ * Makes the stored buckets of the range say what the window says: new rows are added, changed ones
+ * replaced, vanished ones removed, and what an ended bucket said before is kept as a revision.
+ * Writing the same window again changes nothing. Returns the buckets that changed.
+ */
+export async function replaceWindow(
+  trx: Db,
+  catalog: Catalog,
+  window: ReportWindow,
+): Promise<Set<number>> {
+  const all_dims = [...window.usage, ...window.cost].map(({ dims }) => dims)
+  const series = await internSeries(trx, window.stream_id, window.grouping, all_dims)
+  const keep = await keptBuckets(trx, window)
+  const changed = new Set<number>()
+  for (const table of [usageTable(catalog, window), COST_TABLE]) {
+    const incoming = table.rows(window, series)
+    const stored = await table.list(trx, window)
+    await applyDifference(trx, { window, table, incoming, stored, keep, changed })
+  }
+  await replaceAssistantDays(trx, window, keep)
+  await recordMalformed(trx, window)
+  return changed
+}
+
+type Row = {
+  readonly bucket_start: number
+  readonly series_id: number
+  /** The values that make a row differ, in column order. */
+  readonly values: readonly Cell[]
+  /** Written with the row, but no reason to rewrite it. */
+  readonly extras: readonly Cell[]
+}
+type StoredRow = Row & { readonly observed_at: number; readonly revision: number }
+
+type Table = {
+  readonly name: 'usage_bucket' | 'cost_bucket'
+  readonly values: readonly string[]
+  readonly extras: readonly string[]
+  rows(window: ReportWindow, series: ReadonlyMap<string, number>): Row[]
+  list(trx: Db, window: ReportWindow): Promise<StoredRow[]>
+}
+
+const USAGE_VALUES = [...TOKEN_CLASSES, 'reasoning_tokens', 'requests', 'unit', 'units'] as const
+
+function usageTable(catalog: Catalog, { provider }: ReportWindow): Table {
+  return {
+    name: 'usage_bucket',
+    values: USAGE_VALUES,
+    extras: ['cost_nanos', 'price_rule', 'raw_json'],
+    rows: (window, series) =>
+      mergeTwins(window.usage.map((bucket) => usageRow(catalog, provider, bucket, series))),
+    list: (trx, window) => listRows(trx, 'usage_bucket', USAGE_VALUES, window),
+  }
+}
+
+const COST_TABLE: Table = {
+  name: 'cost_bucket',
+  values: ['amount_nanos', 'list_nanos', 'currency'],
+  extras: ['raw_amount', 'raw_json'],
+  rows: (window, series) => mergeTwins(window.cost.map((bucket) => costRow(bucket, series))),
+  list: (trx, window) =>
+    listRows(trx, 'cost_bucket', ['amount_nanos', 'list_nanos', 'currency'], window),
+}
+
+function usageRow(
+  catalog: Catalog,
+  provider: string,
+  { bucket_start, dims, usage, raw_json }: UsageBucket,
+  series: ReadonlyMap<string, number>,
+): Row {
+  const priced = priceUsage(catalog, {
+    provider,
+    model: dims.model ?? '',
+    at: bucket_start,
+    service_tier: dims.service_tier || null,
+    speed: dims.speed === 'fast' ? 'fast' : null,
+    inference_geo: dims.inference_geo ?? null,
+    context_window: contextWindow(dims.context_window),
+    is_single_request: false,
+    usage,
+  })
+  return {
+    bucket_start,
+    series_id: seriesId(series, dimsText(dims)),
+    values: USAGE_VALUES.map((name) => usage[name]),
+    extras: [priced.cost_nanos, priced.rule_id, raw_json ?? null],
+  }
+}
+
+function costRow(bucket: CostBucket, series: ReadonlyMap<string, number>): Row {
+  return {
+    bucket_start: bucket.bucket_start,
+    series_id: seriesId(series, dimsText(bucket.dims)),
+    values: [bucket.amount_nanos, bucket.list_nanos, bucket.currency],
+    extras: [bucket.raw_amount, bucket.raw_json ?? null],
+  }
+}
+
+/** Two rows with the same coordinates are two parts of one sum. */
+function mergeTwins(rows: readonly Row[]): Row[] {
+  const merged = new Map<string, Row>()
+  for (const row of rows) {
+    const id = rowId(row)
+    const twin = merged.get(id)
+    merged.set(id, twin ? { ...twin, values: addValues(twin.values, row.values) } : row)
+  }
+  return [...merged.values()]
+}
+
+function addValues(a: readonly Cell[], b: readonly Cell[]): Cell[] {
+  return a.map((value, i) => {
+    const other = b[i] ?? null
+    if (typeof value === 'bigint' && typeof other === 'bigint') return value + other
+    if (typeof value === 'number' && typeof other === 'number') return value + other
+    return value ?? other
+  })
+}
+
+async function listRows(
+  trx: Db,
+  table: Table['name'],
+  values: readonly string[],
+  { stream_id, range }: ReportWindow,
+): Promise<StoredRow[]> {
+  const columns = values.map((name) =>
+    name.endsWith('_nanos') ? sql`cast(${sql.ref(name)} as text)` : sql.ref(name),
+  )
+  const { rows } = await sql<Record<string, Cell>>`
+    select bucket_start, series_id, observed_at, revision,
+      ${sql.join(columns.map((column, i) => sql`${column} as ${sql.ref(`v${i}`)}`))}
+    from ${sql.table(table)}
+    where stream_id = ${stream_id} and bucket_start >= ${range.start} and bucket_start < ${range.end}
+    `.execute(trx)
+  return rows.map((row) => ({
+    bucket_start: Number(row['bucket_start']),
+    series_id: Number(row['series_id']),
+    observed_at: Number(row['observed_at']),
+    revision: Number(row['revision']),
+    values: values.map((_, i) => row[`v${i}`] ?? null),
+    extras: [],
+  }))
+}
+
+type Difference = {
+  readonly window: ReportWindow
+  readonly table: Table
+  readonly incoming: readonly Row[]
+  readonly stored: readonly StoredRow[]
+  readonly keep: (bucket_start: number) => boolean
+  readonly changed: Set<number>
+}
+
+async function applyDifference(trx: Db, difference: Difference): Promise<void> {
+  const { window, incoming, stored, keep, changed } = difference
+  const before = new Map(stored.map((row) => [rowId(row), row]))
+  const after = new Map(incoming.map((row) => [rowId(row), row]))
+  const written = incoming.filter((row) => {
+    const known = before.get(rowId(row))
+    return !known || valuesText(known) !== valuesText(row)
+  })
+  const removed = stored.filter((row) => !after.has(rowId(row)) && !keep(row.bucket_start))
+  for (const row of [...written, ...removed]) changed.add(row.bucket_start)
+  await keepRevisions(trx, window, [
+    ...written.flatMap((row) => pair(before.get(rowId(row)), row)),
+    ...removed.flatMap((row) => pair(row, undefined)),
+  ])
+  await writeRows(trx, difference, written, before)
+  await deleteRows(trx, difference, removed)
+}
+
+function pair(before: StoredRow | undefined, after: Row | undefined) {
+  return before ? [{ before, after }] : []
+}
+
+async function writeRows(
+  trx: Db,
+  { window, table }: Difference,
+  rows: readonly Row[],
+  before: ReadonlyMap<string, StoredRow>,
+): Promise<void> {
+  const { stream_id, bucket_ms, observed_at } = window
+  const fixed = ['stream_id', 'bucket_start', 'series_id']
+  const updated = ['bucket_ms', ...table.values, ...table.extras, 'observed_at', 'revision']
+  const assignments = updated.map((name) => sql`${sql.ref(name)} = ${sql.ref(`excluded.${name}`)}`)
+  await insertRows(
+    trx,
+    table.name,
+    [...fixed, ...updated],
+    rows.map((row) => [
+      stream_id,
+      row.bucket_start,
+      row.series_id,
+      bucket_ms,
+      ...row.values,
+      ...row.extras,
+      observed_at,
+      (before.get(rowId(row))?.revision ?? 0) + 1,
+    ]),
+    sql`on conflict (stream_id, bucket_start, series_id) do update set ${sql.join(assignments)}`,
+  )
+}
+
+async function deleteRows(
+  trx: Db,
+  { window, table }: Difference,
+  rows: readonly Row[],
+): Promise<void> {
+  if (rows.length === 0) return
+  const keys = JSON.stringify(rows.map((row) => [row.bucket_start, row.series_id]))
+  await sql`
+    delete from ${sql.table(table.name)} where stream_id = ${window.stream_id}
+      and (bucket_start, series_id) in (select value ->> 0, value ->> 1 from json_each(${keys}))
+    `.execute(trx)
+}
+
+/** A bucket that had ended when it was last read is history: what it said is kept. */
+async function keepRevisions(
+  trx: Db,
+  window: ReportWindow,
+  pairs: readonly { before: StoredRow; after: Row | undefined }[],
+): Promise<void> {
+  await insertRows(
+    trx,
+    'bucket_revision',
+    ['stream_id', 'bucket_start', 'series_id', 'before_json', 'after_json', 'observed_at'],
+    pairs
+      .filter(({ before }) => before.observed_at >= before.bucket_start + window.bucket_ms)
+      .map(({ before, after }) => [
+        window.stream_id,
+        before.bucket_start,
+        before.series_id,
+        valuesText(before),
+        after ? valuesText(after) : null,
+        window.observed_at,
+      ]),
+  )
+}
+
+async function recordMalformed(trx: Db, window: ReportWindow): Promise<void> {
+  const { stream_id, range, observed_at } = window
+  await trx
+    .deleteFrom('quarantined_row')
+    .where('stream_id', '=', stream_id)
+    .where('bucket_start', '>=', range.start)
+    .where('bucket_start', '<', range.end)
+    .execute()
+  await insertRows(
+    trx,
+    'quarantined_row',
+    ['stream_id', 'bucket_start', 'reason', 'count', 'observed_at'],
+    window.malformed.map((row) => [
+      stream_id,
+      row.bucket_start ?? range.start,
+      row.reason,
+      1,
+      observed_at,
+    ]),
+    sql`on conflict (stream_id, bucket_start, reason) do update set count = count + 1`,
+  )
+}
+
+function rowId({ bucket_start, series_id }: Row): string {
+  return `${bucket_start}:${series_id}`
+}
+
+function valuesText({ values }: Row): string {
+  return values.map(String).join('|')
+}
+
+function seriesId(series: ReadonlyMap<string, number>, dims: string): number {
+  const id = series.get(dims)
+  if (id === undefined) throw new Error('a series was not interned')
+  return id
+}
+
+function contextWindow(text: string | undefined): '0-200k' | '200k-1M' | null {
+  return text === '0-200k' || text === '200k-1M' ? text : null
+}

@@ -1,0 +1,125 @@
+import { DAY_MS, floorTo } from '../clock.ts'
+import type { Report } from '../providers/provider.ts'
+import type { Db, StreamStatus } from '../store/schema.ts'
+
+/** How far one report of one connection has been read. */
+export type SyncStream = {
+  readonly id: number
+  readonly connection_id: string
+  readonly stream: string
+  readonly watermark: number | null
+  readonly covered_from: number | null
+  readonly backfill_from: number
+  readonly deep_read_at: number | null
+  readonly next_due_at: number
+  readonly status: StreamStatus
+  readonly failures: number
+}
+
+export const BACKFILL_DAYS = 90
+
+export const DIRECTORY_STREAM = 'directory'
+export const DIRECTORY_EVERY_MS = 6 * 60 * 60_000
+
+/** Makes sure that every report of the connection has its row; moves the backfill's end when asked to. */
+export async function ensureStreams(
+  db: Db,
+  connection_id: string,
+  reports: readonly Report[],
+  { now, since }: { now: number; since?: number | undefined },
+): Promise<void> {
+  const backfill_from = floorTo(since ?? now - BACKFILL_DAYS * DAY_MS, DAY_MS)
+  const streams = [
+    { stream: DIRECTORY_STREAM, view: 'directory' as const, settle_ms: 0 },
+    ...reports.map((report) => ({
+      stream: report.name,
+      view: report.view,
+      settle_ms: report.settle_ms,
+    })),
+  ]
+  await db
+    .insertInto('sync_stream')
+    .values(streams.map((one) => ({ ...one, connection_id, backfill_from })))
+    .onConflict((conflict) =>
+      conflict.columns(['connection_id', 'stream']).doUpdateSet((eb) => ({
+        settle_ms: eb.ref('excluded.settle_ms'),
+        backfill_from:
+          since === undefined
+            ? eb.ref('sync_stream.backfill_from')
+            : eb.fn('min', [eb.ref('sync_stream.backfill_from'), eb.ref('excluded.backfill_from')]),
+      })),
+    )
+    .execute()
+}
+
+export async function listStreams(db: Db, connection_id: string): Promise<SyncStream[]> {
+  const rows = await db
+    .selectFrom('sync_stream')
+    .select([
+      'id',
+      'connection_id',
+      'stream',
+      'watermark',
+      'covered_from',
+      'backfill_from',
+      'deep_read_at',
+      'next_due_at',
+      'status',
+      'failures',
+    ])
+    .where('connection_id', '=', connection_id)
+    .orderBy('id')
+    .execute()
+  return rows.map((row) => ({ ...row, backfill_from: row.backfill_from ?? 0 }))
+}
+
+export async function getStream(db: Db, id: number): Promise<SyncStream> {
+  const row = await db
+    .selectFrom('sync_stream')
+    .select('connection_id')
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
+  const stream = (await listStreams(db, row.connection_id)).find((one) => one.id === id)
+  if (!stream) throw new Error(`no sync stream ${id}`)
+  return stream
+}
+
+/** Records that a run of the stream ended well. */
+export async function markOk(
+  db: Db,
+  id: number,
+  at: number,
+  next_due_at: number,
+  is_deep = false,
+): Promise<void> {
+  await db
+    .updateTable('sync_stream')
+    .set({
+      status: 'ok',
+      problem: null,
+      http_status: null,
+      failures: 0,
+      succeeded_at: at,
+      next_due_at,
+      ...(is_deep ? { deep_read_at: at } : {}),
+    })
+    .where('id', '=', id)
+    .execute()
+}
+
+export type Problem = {
+  readonly status: StreamStatus
+  readonly problem: string
+  readonly http_status: number | null
+  readonly request_id: string | null
+  readonly next_due_at: number
+}
+
+/** Records that a run failed; what was read before stays as it is. */
+export async function markFailed(db: Db, id: number, problem: Problem): Promise<void> {
+  await db
+    .updateTable('sync_stream')
+    .set((eb) => ({ ...problem, failures: eb('failures', '+', 1) }))
+    .where('id', '=', id)
+    .execute()
+}
