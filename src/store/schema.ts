@@ -49,6 +49,8 @@ export type ConnectionTable = {
   base_url: string | null
   sealed_key: string | null
   fingerprint: string
+  /** Tells whether a key changed; the fingerprint shows too little of it for that. */
+  key_hash: string | null
   organization_id: string | null
   organization_name: string | null
   created_at: number
@@ -233,6 +235,7 @@ export type ConnectPageTable = {
   created_at: number
   expires_at: number
   used_at: number | null
+  tries: Generated<number>
 }
 
 export type AccessTokenTable = {

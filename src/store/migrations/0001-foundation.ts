@@ -45,6 +45,7 @@ const STATEMENTS = [
     base_url text,
     sealed_key text,
     fingerprint text not null,
+    key_hash text,
     organization_id text,
     organization_name text,
     created_at integer not null,
@@ -245,7 +246,8 @@ const STATEMENTS = [
     name text not null,
     created_at integer not null,
     expires_at integer not null,
-    used_at integer
+    used_at integer,
+    tries integer not null default 0
   ) strict`,
 
   `create table access_token (

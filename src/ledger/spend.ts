@@ -1,0 +1,114 @@
+import type { Period } from '../period.ts'
+import type { Db } from '../store/schema.ts'
+import { type Coverage, listCoverage } from './coverage.ts'
+import { sumEntries, sumExcludedEntries } from './spend-entries.ts'
+import { type Groups, matches, mergeGroups, type SpendQuery } from './spend-query.ts'
+import { type Segment, sumSegment } from './spend-reports.ts'
+import { addSums, noSums, type Sums } from './sums.ts'
+
+/** One stretch of one provider's days and the view it was read from. */
+export type UsedView = {
+  readonly provider: string
+  readonly connection: string | null
+  readonly view: 'billed' | 'metered' | 'telemetry'
+  readonly start: number
+  readonly end: number
+}
+
+export type SpendResult = {
+  readonly total: Sums
+  readonly groups: Groups
+  readonly views: readonly UsedView[]
+  /** Up to here every connected source has delivered; null without any. */
+  readonly complete_through: number | null
+  /** What telemetry saw of providers whose own reports were used; not part of the total. */
+  readonly excluded: readonly { readonly provider: string; readonly requests: number }[]
+}
+
+/** Dimensions that only telemetry, logs and the proxy know. */
+const ENTRY_ONLY: readonly string[] = ['session', 'client', 'wrapped_key']
+
+/**
+ * Sums cost and usage of a period. For each provider and UTC day exactly one view counts: what the
+ * provider billed where that is complete, else usage at catalog prices; providers without an admin
+ * connection are seen through ledger entries. Nothing is added across views of the same money.
+ */
+export async function sumSpend(db: Db, query: SpendQuery): Promise<SpendResult> {
+  const coverage = (await listCoverage(db)).filter((one) =>
+    matches(query.filter.provider, one.provider),
+  )
+  const is_entry_only = needsEntries(query)
+  const reports = !is_entry_only && matches(query.filter.source, 'admin_api') ? coverage : []
+  const segments = reports.flatMap((one) => listSegments(one, query))
+  const groups: Groups = new Map()
+  for (const segment of segments) mergeGroups(groups, await sumSegment(db, query, segment))
+  // With a basis asked for, entries would mix estimates into what the provider billed.
+  const spoken = reports.flatMap(({ provider, speaks_from }) =>
+    speaks_from === null ? [] : [{ provider, from: speaks_from }],
+  )
+  if (query.basis !== 'billed') mergeGroups(groups, await sumEntries(db, query, spoken))
+  const total = noSums()
+  for (const { sums } of groups.values()) addSums(total, sums)
+  return {
+    total,
+    groups,
+    views: [...segments.map(viewOf), ...entryViews(groups, query)],
+    complete_through: completeThrough(coverage, query.period),
+    excluded: await sumExcludedEntries(db, query, spoken),
+  }
+}
+
+function needsEntries({ group_by, filter }: SpendQuery): boolean {
+  return [...group_by, ...Object.keys(filter)].some(
+    (name) => ENTRY_ONLY.includes(name) || name.startsWith('tag:'),
+  )
+}
+
+/** Cuts the period where the view changes. */
+function listSegments(coverage: Coverage, { period, basis, group_by }: SpendQuery): Segment[] {
+  const { days } = period
+  const is_hourly = group_by.includes('hour') || days === null
+  const range = is_hourly || !days ? { start: period.start_at, end: period.end_at } : days
+  const segment = (view: Segment['view'], start: number, end: number): Segment[] =>
+    start < end ? [{ coverage, view, start, end, is_hourly }] : []
+  const { billed } = coverage
+  if (basis === 'metered' || is_hourly) return segment('metered', range.start, range.end)
+  if (basis === 'billed') return segment('billed', range.start, range.end)
+  if (!billed) return segment('metered', range.start, range.end)
+  const from = clamp(billed.from, range)
+  const until = clamp(billed.until, range)
+  return [
+    ...segment('metered', range.start, from),
+    ...segment('billed', from, until),
+    ...segment('metered', until, range.end),
+  ]
+}
+
+function clamp(at: number, { start, end }: { start: number; end: number }): number {
+  return Math.min(Math.max(at, start), end)
+}
+
+function viewOf({ coverage, view, start, end }: Segment): UsedView {
+  return { provider: coverage.provider, connection: coverage.name, view, start, end }
+}
+
+function entryViews(groups: Groups, { period }: SpendQuery): UsedView[] {
+  const providers = new Set<string>()
+  for (const group of groups.values())
+    for (const provider of group.entry_providers) providers.add(provider)
+  return [...providers].sort().map((provider) => ({
+    provider,
+    connection: null,
+    view: 'telemetry' as const,
+    start: period.start_at,
+    end: period.end_at,
+  }))
+}
+
+function completeThrough(coverage: readonly Coverage[], period: Period): number | null {
+  const ends = coverage.map(({ billed, metered }) =>
+    Math.max(billed?.until ?? 0, metered?.until ?? 0),
+  )
+  if (ends.length === 0) return null
+  return Math.min(...ends, period.days?.end ?? period.end_at)
+}

@@ -1,0 +1,21 @@
+import * as z from 'zod'
+import { closest } from './closest.ts'
+import { PERIODS } from './period.ts'
+
+/** An enum whose error names the allowed values and the closest one. */
+export function oneOf<const Values extends readonly [string, ...string[]]>(values: Values) {
+  return z.enum(values, {
+    error: ({ input }) => {
+      const near = typeof input === 'string' ? closest(input, values) : undefined
+      return `must be one of ${values.join(', ')}${near ? ` (closest: ${near})` : ''}`
+    },
+  })
+}
+
+export const PeriodParam = oneOf(PERIODS).optional().describe('Default last_30d; day periods include today.')
+export const FromParam = z.string().optional().describe('Date or instant, instead of period.')
+export const ToParam = z.string().optional().describe('Excluded end of from; default now.')
+export const LimitParam = z.number().int().min(1).max(100).default(20)
+
+/** Money on the wire: a decimal text in dollars with nine places. */
+export const Usd = z.string()
