@@ -3,6 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 /** The only source of time. Instants are UTC epoch milliseconds. */
 export type Clock = {
   now(): number
+  /** The real time even where `now()` stands still: for leases and backups, never for facts. */
+  wallNow(): number
   sleep(ms: number, signal?: AbortSignal): Promise<void>
 }
 
@@ -11,7 +13,7 @@ export const HOUR_MS = 60 * MINUTE_MS
 export const DAY_MS = 24 * HOUR_MS
 
 export function systemClock(): Clock {
-  return { now: () => Date.now(), sleep }
+  return { now: () => Date.now(), wallNow: () => Date.now(), sleep }
 }
 
 /** A clock that starts at a given instant and stands still: for tests and demonstrations. */
@@ -19,6 +21,7 @@ export function fixedClock(at: number): Clock & { set(at: number): void } {
   let now = at
   return {
     now: () => now,
+    wallNow: () => Date.now(),
     sleep,
     set(next) {
       now = next

@@ -12,7 +12,9 @@ export function oneOf<const Values extends readonly [string, ...string[]]>(value
   })
 }
 
-export const PeriodParam = oneOf(PERIODS).optional().describe('Default last_30d; day periods include today.')
+export const PeriodParam = oneOf(PERIODS)
+  .optional()
+  .describe('Default last_30d; day periods include today.')
 export const FromParam = z.string().optional().describe('Date or instant, instead of period.')
 export const ToParam = z.string().optional().describe('Excluded end of from; default now.')
 export const LimitParam = z.number().int().min(1).max(100).default(20)

@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { sql } from 'kysely'
 import { UserError } from '../errors.ts'
 import type { Db } from './schema.ts'
@@ -15,7 +15,7 @@ export function isDamage(error: unknown): boolean {
 }
 
 export function damagedError(path: string): UserError {
-  const backup = lastBackup(path)
+  const backup = listBackups(path)[0]?.file
   const advice = backup
     ? `Stop Outlay and restore the last backup: ${backup}`
     : 'There is no backup yet. Move the file away and start again; synced data comes back.'
@@ -26,13 +26,21 @@ export function backupFolder(path: string): string {
   return join(dirname(path), 'backups')
 }
 
-export function lastBackup(path: string): string | undefined {
+/** Newest first. */
+export function listBackups(path: string): { file: string; at: number }[] {
   const folder = backupFolder(path)
-  if (!existsSync(folder)) return undefined
+  if (!existsSync(folder)) return []
   return readdirSync(folder)
     .filter((name) => name.endsWith('.db'))
     .map((name) => join(folder, name))
-    .sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0]
+    .map((file) => ({ file, at: statSync(file).mtimeMs }))
+    .sort((a, b) => b.at - a.at)
+}
+
+/** Removes all but the newest `kept` of the copies whose names begin with `prefix`. */
+export function pruneBackups(path: string, prefix: string, kept: number): void {
+  const old = listBackups(path).filter(({ file }) => basename(file).startsWith(prefix))
+  for (const { file } of old.slice(kept)) rmSync(file)
 }
 
 /** Copies the whole store into a file of its own, consistent while others write. */

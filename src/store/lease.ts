@@ -25,9 +25,9 @@ export type LeaseState = {
 export async function takeLease(
   db: Db,
   holder: Holder,
-  lease: { name: string; ttl_ms: number; detail?: string },
+  lease: { name: string; ttl_ms: number },
 ): Promise<boolean> {
-  const { name, ttl_ms, detail = '{}' } = lease
+  const { name, ttl_ms } = lease
   return db.transaction().execute(async (trx) => {
     const now = holder.wallNow()
     const current = await trx
@@ -36,17 +36,14 @@ export async function takeLease(
       .where('name', '=', name)
       .executeTakeFirst()
     if (current && current.owner !== holder.id && !isFree(current, holder, now)) return false
-    const row = {
-      owner: holder.id,
-      pid: holder.pid,
-      hostname: holder.hostname,
-      detail,
-      expires_at: now + ttl_ms,
-    }
+    const { id: owner, pid, hostname } = holder
+    const row = { owner, pid, hostname, expires_at: now + ttl_ms }
+    // A renewal keeps what the holder told the others; a new holder has told nothing yet.
+    const detail = current?.owner === owner ? current.detail : '{}'
     await trx
       .insertInto('lease')
-      .values({ name, ...row })
-      .onConflict((conflict) => conflict.column('name').doUpdateSet(row))
+      .values({ name, detail, ...row })
+      .onConflict((conflict) => conflict.column('name').doUpdateSet({ detail, ...row }))
       .execute()
     return true
   })

@@ -75,6 +75,7 @@ export type SyncStreamTable = {
   covered_from: number | null
   /** Where the backfill is to end; reached when `covered_from` is not after it. */
   backfill_from: number | null
+  is_backfilled: Generated<number>
   status: Generated<StreamStatus>
   problem: string | null
   http_status: number | null

@@ -10,6 +10,7 @@ import {
   ensureStreams,
   getStream,
   listStreams,
+  markBackfilled,
   markFailed,
   markOk,
   type SyncStream,
@@ -135,7 +136,11 @@ class Run {
         if (!this.#options.is_forced && (await this.#hasDueStream())) return
         const stream = await this.stream(report.name)
         const range = planBackfill(report, stream, this.#context.now())
-        if (!range || this.#is_paused || this.#failed.has(report.name)) continue
+        if (this.#is_paused || this.#failed.has(report.name)) continue
+        if (!range) {
+          if (stream.covered_from !== null) await markBackfilled(this.#context.db, stream.id)
+          continue
+        }
         await this.attempt(stream, () => syncWindow(slow, stream, report, range, true))
         await this.#report(stream)
         next.push(report)

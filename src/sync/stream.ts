@@ -47,6 +47,7 @@ export async function ensureStreams(
           since === undefined
             ? eb.ref('sync_stream.backfill_from')
             : eb.fn('min', [eb.ref('sync_stream.backfill_from'), eb.ref('excluded.backfill_from')]),
+        ...(since === undefined ? {} : { is_backfilled: 0 }),
       })),
     )
     .execute()
@@ -105,6 +106,11 @@ export async function markOk(
     })
     .where('id', '=', id)
     .execute()
+}
+
+/** Records that nothing older is left to read. */
+export async function markBackfilled(db: Db, id: number): Promise<void> {
+  await db.updateTable('sync_stream').set({ is_backfilled: 1 }).where('id', '=', id).execute()
 }
 
 export type Problem = {

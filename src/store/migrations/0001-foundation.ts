@@ -67,6 +67,7 @@ const STATEMENTS = [
     watermark integer,
     covered_from integer,
     backfill_from integer,
+    is_backfilled integer not null default 0,
     status text not null default 'waiting'
       check (status in ('waiting', 'ok', 'failed', 'auth_failed', 'paused')),
     problem text,

@@ -1,0 +1,67 @@
+import { DAY_MS, isoTime } from '../clock.ts'
+import { backUp, listBackups, pruneBackups } from '../store/backup.ts'
+import type { Job } from './scheduler.ts'
+import { syncConnections } from './sync.ts'
+
+const BACKUPS_KEPT = 3
+
+/** Reads what the providers reported since, and goes on with the backfill. */
+const syncJob: Job = {
+  name: 'sync',
+  async isDue({ db, clock, config }) {
+    const now = clock.now()
+    const due = await db
+      .selectFrom('connection')
+      .leftJoin('sync_stream', 'sync_stream.connection_id', 'connection.id')
+      .select('connection.id')
+      .where('connection.removed_at', 'is', null)
+      .where('connection.duplicate_of', 'is', null)
+      .where((eb) => eb.or([eb('paused_until', 'is', null), eb('paused_until', '<=', now)]))
+      .where((eb) =>
+        eb.or([
+          eb('sync_stream.id', 'is', null),
+          eb('next_due_at', '<=', now),
+          eb.and([
+            eb('status', '=', 'ok'),
+            eb('is_backfilled', '=', 0),
+            eb('view', '!=', 'directory'),
+          ]),
+        ]),
+      )
+      .limit(1)
+      .executeTakeFirst()
+    const has_new_key = Object.values(config.providers).some(({ admin_key }) => admin_key)
+    return due !== undefined || (has_new_key && !(await hasEnvironmentConnection(db)))
+  },
+  async run(app, signal) {
+    await syncConnections(app, { is_forced: false, is_background: true, signal })
+  },
+}
+
+type Db = Parameters<typeof backUp>[0]
+
+async function hasEnvironmentConnection(db: Db): Promise<boolean> {
+  const row = await db
+    .selectFrom('connection')
+    .select('id')
+    .where('origin', '=', 'environment')
+    .where('removed_at', 'is', null)
+    .executeTakeFirst()
+  return row !== undefined
+}
+
+/** A copy a day, so that a damaged file costs at most a day of what cannot be synced again. */
+const backupJob: Job = {
+  name: 'backup',
+  async isDue({ store_path, clock }) {
+    if (store_path === ':memory:') return false
+    const [latest] = listBackups(store_path)
+    return latest === undefined || clock.wallNow() - latest.at > DAY_MS
+  },
+  async run({ db, store_path, clock }) {
+    await backUp(db, store_path, `daily-${isoTime(clock.wallNow()).slice(0, 10)}`)
+    pruneBackups(store_path, 'daily-', BACKUPS_KEPT)
+  },
+}
+
+export const jobs: readonly Job[] = [syncJob, backupJob]

@@ -1,0 +1,150 @@
+import { DAY_MS, utcDate } from '../clock.ts'
+import { formatUsd } from '../money.ts'
+import type { Db } from '../store/schema.ts'
+import type { SpendResult } from './spend.ts'
+import { type Group, matches, type SpendQuery } from './spend-query.ts'
+import { costOf } from './sums.ts'
+
+type Facts = {
+  readonly subscriptions: bigint
+  readonly omitted: readonly Group[]
+  readonly now: number
+}
+
+/** What a reader must know to trust the figures: each sentence names something they leave out or mix. */
+export async function listSpendNotes(
+  db: Db,
+  query: SpendQuery,
+  result: SpendResult,
+  { subscriptions, omitted, now }: Facts,
+): Promise<string[]> {
+  const { total, excluded } = result
+  const notes: (string | false | undefined)[] = [
+    await emptyNote(db, query, result),
+    await gapNote(db, query),
+    total.billed_nanos !== 0n &&
+      total.metered_nanos !== 0n &&
+      `${formatUsd(total.billed_nanos)} is what providers reported; ${formatUsd(total.metered_nanos)} is usage at list price for days whose cost is not complete yet.`,
+    total.unpriced_requests > 0 && (await unpricedNote(db, query, total.unpriced_requests)),
+    total.allocated_nanos !== 0n &&
+      query.group_by.some((group) => ['provider_key', 'user', 'model'].includes(group)) &&
+      `${formatUsd(total.allocated_nanos)} was reported without a key, user or model and is split by usage shares.`,
+    total.uncounted_rows > 0 &&
+      'Some sources do not count requests; the number of requests is a lower bound.',
+    ...excluded.map(
+      ({ provider, requests }) =>
+        `${requests} ${provider} requests seen by telemetry are part of what the provider reports and are not added.`,
+    ),
+    total.byok_nanos !== 0n &&
+      `${formatUsd(total.byok_nanos)} of inference with your own vendor keys is billed by those vendors and not included.`,
+    total.other_currency_rows > 0 &&
+      `${total.other_currency_rows} cost rows are not in USD and not included.`,
+    subscriptions > 0n &&
+      `Subscription use worth ${formatUsd(subscriptions)} at list price is not included: its seats are billed apart.`,
+    omitted.length > 0 &&
+      `${omitted.length} more rows, ${formatUsd(omitted.reduce((sum, group) => sum + costOf(group.sums), 0n))} together, are left out; raise limit or filter.`,
+    partialNote(query, now),
+  ]
+  return notes.filter((note): note is string => Boolean(note))
+}
+
+/** The list value of coding-assistant use that seats pay for: a figure of its own, in no total. */
+export async function sumSubscriptions(db: Db, { period, filter }: SpendQuery): Promise<bigint> {
+  const { days } = period
+  if (!days || filter.model || filter.provider_key || filter.workspace) return 0n
+  const rows = await db
+    .selectFrom('assistant_day')
+    .innerJoin('sync_stream', 'sync_stream.id', 'assistant_day.stream_id')
+    .innerJoin('connection', 'connection.id', 'sync_stream.connection_id')
+    .select((eb) => [
+      'connection.provider',
+      eb.cast<string>(eb.fn.sum('estimated_nanos'), 'text').as('nanos'),
+    ])
+    .where('billing_mode', '=', 'subscription')
+    .where('bucket_start', '>=', days.start)
+    .where('bucket_start', '<', days.end)
+    .groupBy('connection.provider')
+    .execute()
+  return rows
+    .filter(({ provider }) => matches(filter.provider, provider))
+    .reduce((sum, { nanos }) => sum + BigInt(nanos), 0n)
+}
+
+async function emptyNote(
+  db: Db,
+  { filter }: SpendQuery,
+  { groups, views }: SpendResult,
+): Promise<string | undefined> {
+  if (groups.size > 0) return undefined
+  const connections = await db
+    .selectFrom('connection')
+    .select('provider')
+    .where('removed_at', 'is', null)
+    .execute()
+  if (connections.length === 0 && views.length === 0)
+    return 'Nothing is recorded: no provider is connected and no telemetry has arrived. Use connect_provider, or run: outlay connect <provider>.'
+  if (Object.keys(filter).length > 0) return 'Nothing matches this filter in this period.'
+  return 'Nothing is recorded in this period. get_status says what has been read and what failed.'
+}
+
+/** A period that begins before what has been read. */
+async function gapNote(db: Db, { period, filter }: SpendQuery): Promise<string | undefined> {
+  const rows = await db
+    .selectFrom('sync_stream')
+    .innerJoin('connection', 'connection.id', 'sync_stream.connection_id')
+    .select(['connection.provider', 'covered_from', 'sync_stream.is_backfilled'])
+    .where('connection.removed_at', 'is', null)
+    .where('duplicate_of', 'is', null)
+    .where('view', 'in', ['cost', 'usage', 'both'])
+    .execute()
+  const start = period.days?.start ?? period.start_at
+  const late = rows.filter(
+    ({ provider, covered_from }) =>
+      matches(filter.provider, provider) &&
+      (covered_from === null || covered_from > start + DAY_MS),
+  )
+  if (late.length === 0) return undefined
+  const providers = [...new Set(late.map(({ provider }) => provider))].join(', ')
+  const starts = late.map(({ covered_from }) => covered_from)
+  const since = starts.includes(null)
+    ? 'not been read completely'
+    : `been read back to ${utcDate(Math.max(...starts.map(Number)))} only`
+  const advice = late.every(({ is_backfilled }) => is_backfilled === 1)
+    ? `For older days run: outlay sync --since ${utcDate(start)}.`
+    : 'The backfill goes on by itself.'
+  return `${providers} has ${since}, so earlier days of this period may be missing. ${advice}`
+}
+
+async function unpricedNote(db: Db, { period }: SpendQuery, count: number): Promise<string> {
+  const start = period.days?.start ?? period.start_at
+  const end = period.days?.end ?? period.end_at
+  const buckets = await db
+    .selectFrom('usage_bucket')
+    .innerJoin('series', 'series.id', 'usage_bucket.series_id')
+    .select('series.model')
+    .distinct()
+    .where('price_rule', 'is', null)
+    .where('bucket_start', '>=', start)
+    .where('bucket_start', '<', end)
+    .limit(10)
+    .execute()
+  const entries = await db
+    .selectFrom('ledger_entry')
+    .select('model')
+    .distinct()
+    .where('price_rule', 'is', null)
+    .where('occurred_at', '>=', start)
+    .where('occurred_at', '<', end)
+    .limit(10)
+    .execute()
+  const models = [
+    ...new Set([...buckets, ...entries].map(({ model }) => model || 'usage without a model')),
+  ]
+  return `${count} requests have no known price (${models.join(', ')}) and add nothing to the cost. Prices can be set in prices.json.`
+}
+
+function partialNote({ period }: SpendQuery, now: number): string | undefined {
+  const end = period.days?.end
+  if (end === undefined || end <= now) return undefined
+  return `${utcDate(end - DAY_MS)} is not over; provider days are UTC days.`
+}

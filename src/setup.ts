@@ -1,0 +1,47 @@
+import { closest } from './closest.ts'
+import { UserError } from './errors.ts'
+
+/** Clients whose telemetry can be sent here, with the exact lines that a person pastes. */
+const LINES: Readonly<Record<string, (side_port: string) => string>> = {
+  // https://code.claude.com/docs/en/monitoring-usage
+  'claude-code': (
+    side_port,
+  ) => `# Claude Code: put these into your shell profile, or under "env" in ~/.claude/settings.json
+export CLAUDE_CODE_ENABLE_TELEMETRY=1
+export OTEL_LOGS_EXPORTER=otlp
+export OTEL_METRICS_EXPORTER=otlp
+export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf
+export OTEL_EXPORTER_OTLP_ENDPOINT=${side_port}`,
+  // https://developers.openai.com/codex/config-reference: the endpoint is used as it stands
+  codex: (side_port) => `# Codex CLI: put these into ~/.codex/config.toml
+[otel]
+log_user_prompt = false
+exporter = { otlp-http = { endpoint = "${side_port}/v1/logs", protocol = "binary" } }`,
+  // https://github.com/google-gemini/gemini-cli/blob/main/docs/cli/telemetry.md
+  'gemini-cli': (side_port) => `# Gemini CLI: merge this into ~/.gemini/settings.json
+{
+  "telemetry": {
+    "enabled": true,
+    "target": "local",
+    "otlpEndpoint": "${side_port}",
+    "otlpProtocol": "http",
+    "logPrompts": false
+  }
+}`,
+  // https://opentelemetry.io/docs/specs/otel/protocol/exporter/
+  otel: (side_port) => `# Any OpenTelemetry exporter
+export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf
+export OTEL_EXPORTER_OTLP_ENDPOINT=${side_port}`,
+}
+
+export const SETUPS: readonly string[] = Object.keys(LINES)
+
+/** @throws UserError for a client that is not known, with the closest one. */
+export function setupLines(client: string, side_port: string): string {
+  const lines = Object.hasOwn(LINES, client) ? LINES[client] : undefined
+  if (lines) return lines(side_port)
+  const near = closest(client, SETUPS)
+  throw new UserError(
+    `No set-up for "${client}". Known: ${SETUPS.join(', ')}.${near ? ` Did you mean ${near}?` : ''}`,
+  )
+}

@@ -1,0 +1,208 @@
+import { createServer, type Server } from 'node:http'
+import { getRequestListener } from '@hono/node-server'
+import {
+  hostHeaderValidation,
+  localhostHostValidation,
+  localhostOriginValidation,
+  originValidation,
+} from '@modelcontextprotocol/hono'
+import { createMcpHandler, type McpHttpHandler } from '@modelcontextprotocol/server'
+import { Hono, type MiddlewareHandler } from 'hono'
+import type { App } from './app.ts'
+import { UserError } from './errors.ts'
+import { newId } from './ids.ts'
+import { connectProvider } from './jobs/connect.ts'
+import { isTokenProblem, type Scope, verifyAccessToken } from './keys/access-token.ts'
+import { countReceived } from './ledger/receiver.ts'
+import { recordEvents } from './ledger/record.ts'
+import { otlpRoute } from './otlp/route.ts'
+import { createMcpServer } from './server.ts'
+import { connectRoute } from './ui/connect-page.ts'
+import { VERSION } from './version.ts'
+
+export type SidePort = { readonly url: string; close(): Promise<void> }
+
+const LOOPBACK = ['127.0.0.1', 'localhost', '::1', '[::1]']
+
+/** OTLP, MCP over HTTP and the pages, as one Hono app; the caller gives it a socket. */
+export function createSidePort(app: App): { hono: Hono; mcp: McpHttpHandler } {
+  const hono = new Hono()
+  const mcp = createMcpHandler(
+    ({ authInfo }) =>
+      createMcpServer({
+        open: async () => app,
+        log: app.log,
+        can_write: !app.config.is_read_only && (authInfo?.scopes.includes('write') ?? false),
+        actor: authInfo?.clientId ?? 'unknown',
+      }),
+    { onerror: (error) => app.log.warn('MCP over HTTP', { reason: error.message }) },
+  )
+  for (const guard of hostGuards(app)) hono.use(guard)
+  hono.get('/healthz', (c) => c.json({ service: 'outlay', version: VERSION, role: 'owner' }))
+  hono.all('/mcp', async (c) => {
+    const auth = await authenticate(app, c.req.header('authorization'), 'read')
+    if ('problem' in auth) return c.json({ error: auth.problem }, auth.status, auth.headers)
+    return mcp.fetch(c.req.raw, { authInfo: auth })
+  })
+  hono.route('/', connectRoute(connectDeps(app)))
+  hono.use('/v1/*', ingestGuard(app))
+  hono.route('/', otlpRoute(otlpDeps(app)))
+  hono.notFound((c) =>
+    c.text('Nothing is here. Outlay answers at /mcp, /v1/logs and /healthz.\n', 404),
+  )
+  hono.onError((error, c) => {
+    if (error instanceof UserError) return c.text(`${error.message}\n`, 400)
+    const id = newId('err')
+    app.log.warn(
+      `defect ${id} at ${c.req.method} ${c.req.routePath}: ${error.stack ?? error.message}`,
+    )
+    return c.text(`Internal error ${id}.\n`, 500)
+  })
+  return { hono, mcp }
+}
+
+/**
+ * Takes the port.
+ * @throws UserError when it is taken or when binding beyond loopback is not prepared for.
+ */
+export async function openSidePort(app: App): Promise<SidePort> {
+  const { host, port } = app.config
+  await refuseOpenBind(app)
+  const { hono, mcp } = createSidePort(app)
+  const server = createServer(getRequestListener(hono.fetch))
+  server.headersTimeout = 20_000
+  server.requestTimeout = 60_000
+  server.keepAliveTimeout = 65_000
+  await listen(server, host, port)
+  const address = server.address()
+  const bound = typeof address === 'object' && address ? address.port : port
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    async close() {
+      await mcp.close()
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      server.closeAllConnections()
+      await closed
+    },
+  }
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const reason =
+        error.code === 'EADDRINUSE'
+          ? `Port ${port} on ${host} is taken by another program. Set OUTLAY_PORT to a free one (0 picks one), or OUTLAY_SIDE_PORT=off.`
+          : `The side port ${host}:${port} cannot be opened (${error.code}).`
+      reject(new UserError(reason))
+    })
+    server.listen(port, host, () => resolve())
+  })
+}
+
+/** Beyond loopback anybody can reach the port: names and tokens must be settled first. */
+async function refuseOpenBind(app: App): Promise<void> {
+  const { host, allowed_hosts } = app.config
+  if (LOOPBACK.includes(host)) return
+  if (allowed_hosts.length === 0)
+    throw new UserError(
+      `OUTLAY_HOST=${host} is reachable from outside: set OUTLAY_ALLOWED_HOSTS to the host names that clients use.`,
+    )
+  if (!(await hasToken(app)))
+    throw new UserError(
+      `OUTLAY_HOST=${host} is reachable from outside: make an access token first (outlay tokens create).`,
+    )
+}
+
+async function hasToken({ db, clock }: App): Promise<boolean> {
+  const row = await db
+    .selectFrom('access_token')
+    .select('id')
+    .where('revoked_at', 'is', null)
+    .where((eb) => eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', clock.now())]))
+    .executeTakeFirst()
+  return row !== undefined
+}
+
+/** Against DNS rebinding and foreign pages: https://modelcontextprotocol.io/specification/2026-07-28 */
+function hostGuards({ config }: App): MiddlewareHandler[] {
+  const hosts = [...config.allowed_hosts]
+  if (hosts.length === 0) return [localhostHostValidation(), localhostOriginValidation()]
+  const names = [...hosts, ...LOOPBACK]
+  return [hostHeaderValidation(names), originValidation(names)]
+}
+
+type AuthInfo = { token: string; clientId: string; scopes: string[]; expiresAt: number }
+type Refusal = { problem: string; status: 401 | 403; headers: Record<string, string> }
+
+const TOKEN_CHECK_S = 3_600
+
+async function authenticate(
+  app: App,
+  header: string | undefined,
+  needed: Scope,
+): Promise<AuthInfo | Refusal> {
+  const text = /^Bearer (.+)$/i.exec(header ?? '')?.[1]
+  const challenge = (error: string) => ({ 'WWW-Authenticate': `Bearer error="${error}"` })
+  if (!text) {
+    const problem =
+      'An access token is needed: Authorization: Bearer olt_…. Make one with: outlay tokens create'
+    return { problem, status: 401, headers: { 'WWW-Authenticate': 'Bearer' } }
+  }
+  const result = await verifyAccessToken(app.db, text, app.clock.now())
+  if (isTokenProblem(result))
+    return { problem: result.message, status: 401, headers: challenge('invalid_token') }
+  if (!result.scopes.includes(needed)) {
+    const problem = `The token "${result.name}" lacks the scope "${needed}".`
+    return { problem, status: 403, headers: challenge('insufficient_scope') }
+  }
+  return {
+    token: result.id,
+    clientId: result.name,
+    scopes: [...result.scopes],
+    expiresAt: Math.floor(app.clock.wallNow() / 1000) + TOKEN_CHECK_S,
+  }
+}
+
+/** On loopback telemetry needs no token; beyond it does. A token that is sent is always checked. */
+function ingestGuard(app: App): MiddlewareHandler {
+  const is_open = LOOPBACK.includes(app.config.host)
+  return async function ingestGuard(c, next) {
+    const header = c.req.header('authorization')
+    if (is_open && !header?.includes('olt_')) return next()
+    const auth = await authenticate(app, header, 'ingest')
+    if ('problem' in auth)
+      return c.json({ code: 16, message: auth.problem }, auth.status, auth.headers)
+    return next()
+  }
+}
+
+function otlpDeps(app: App): Parameters<typeof otlpRoute>[0] {
+  return {
+    clock: app.clock,
+    log: app.log,
+    record: async (events) => recordEvents(app.db, await app.catalog(), events, app.clock.now()),
+    onReceived: (summary) => countReceived(app.db, summary, app.clock.now()),
+  }
+}
+
+function connectDeps(app: App): Parameters<typeof connectRoute>[0] {
+  return {
+    db: app.db,
+    clock: app.clock,
+    describe: (id) => {
+      const provider = app.providers.find((one) => one.id === id)
+      return provider?.admin
+        ? {
+            name: provider.name,
+            kind: provider.admin.key_help.kind,
+            url: provider.admin.key_help.url,
+          }
+        : undefined
+    },
+    connect: async ({ provider, name, key }) => {
+      const one = await connectProvider(app, { provider, name, key, actor: 'connect page' })
+      return { organization_name: one.organization_name, fingerprint: one.fingerprint }
+    },
+  }
+}

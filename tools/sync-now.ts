@@ -1,0 +1,46 @@
+import * as z from 'zod'
+import { isoTime } from '../src/clock.ts'
+import { FromParam } from '../src/params.ts'
+import { defineTool } from '../src/tool.ts'
+
+/** Hosts give up on a call after about a minute; the run goes on without it. */
+const WAIT_MS = 40_000
+
+export default defineTool({
+  name: 'sync_now',
+  title: 'Sync now',
+  effect: 'write',
+  open_world: true,
+  description:
+    'Reads usage and cost from the connected providers now instead of at the next turn. A long run goes on in the background; get_status shows how far it is.',
+  input: {
+    provider: z.string().optional().describe('Only this one.'),
+    since: FromParam.describe('Also backfill to this date.'),
+    dry_run: z.boolean().default(false).describe('Only say what would be read.'),
+  },
+  output: {
+    state: z.enum(['done', 'running', 'failed', 'nothing_connected', 'dry_run']),
+    rows: z.number().int(),
+    connections: z.array(z.string()),
+    failures: z.array(z.string()),
+    as_of: z.string(),
+  },
+  async handle({ provider, since, dry_run }, { app, progress }) {
+    const { startSync } = await import('../src/jobs/sync-request.ts')
+    const run = await startSync(app, { provider, since, dry_run, progress })
+    const outcome = await run.within(WAIT_MS)
+    return { ...outcome, as_of: isoTime(app.clock.now()) }
+  },
+  text({ state, rows, connections, failures }) {
+    const names = connections.join(', ')
+    const head = {
+      done: `Synced ${names}: ${rows} rows read.`,
+      failed: `Synced ${names} with problems: ${rows} rows read.`,
+      running: `The sync of ${names} goes on in the background; ${rows} rows so far.`,
+      nothing_connected:
+        'No provider is connected. Call connect_provider, or run: outlay connect <provider>.',
+      dry_run: `Would read ${names || 'nothing: no provider is connected'}.`,
+    }[state]
+    return [head, ...failures.map((failure) => `Problem: ${failure}`)].join('\n')
+  },
+})
