@@ -177,14 +177,14 @@ function environmentKeyTexts(app: App) {
   )
 }
 
-/** A key of the environment says whose it is at its first use; a stored one said so when it was stored. */
+/** A variable can hold another organisation's key at any start; a stored key said whose it is when it was stored. */
 async function identifyOnce(
   app: App,
   connection: Connection,
   { admin, name }: Provider,
   get: Parameters<AdminApi['identify']>[0],
 ): Promise<Connection | { problem: string }> {
-  if (!admin || connection.organization_id !== null) return connection
+  if (!admin || connection.origin === 'stored') return connection
   try {
     const organization = await admin.identify(get)
     const given = { connection_id: connection.id, organization, at: app.clock.now() }

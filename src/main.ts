@@ -1,0 +1,57 @@
+#!/usr/bin/env node
+import { enableCompileCache } from 'node:module'
+import { hostname } from 'node:os'
+import type { Process } from './cli/command.ts'
+import { NODE_FLOOR } from './version.ts'
+
+/** The bin, and the only file that touches the process. It loads nothing before the Node check. */
+if (isTooOld(process.versions.node, NODE_FLOOR)) {
+  process.stderr.write(
+    `Outlay needs Node ${NODE_FLOOR} or newer; this is ${process.versions.node}. Install a current Node from https://nodejs.org and start Outlay again.\n`,
+  )
+  process.exit(1)
+}
+
+enableCompileCache()
+process.on('warning', (warning) => {
+  // node:sqlite says that it is experimental on Node 22; everything else is worth a line.
+  if (warning.name !== 'ExperimentalWarning') process.stderr.write(`${warning.message}\n`)
+})
+process.removeAllListeners('warning')
+
+const { runCommand } = await import('./cli/run.ts')
+process.exitCode = await runCommand(process.argv.slice(2), hostProcess())
+
+function hostProcess(): Process {
+  const stopping = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.once(signal, () => stopping.abort(new Error(signal)))
+  return {
+    env: process.env,
+    pid: process.pid,
+    hostname: hostname(),
+    versions: process.versions,
+    exec_path: process.execPath,
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    stopping: stopping.signal,
+    isAlive(pid) {
+      try {
+        return process.kill(pid, 0)
+      } catch (error) {
+        // EPERM: it runs, as somebody else.
+        return (error as NodeJS.ErrnoException).code === 'EPERM'
+      }
+    },
+  }
+}
+
+function isTooOld(version: string, floor: string): boolean {
+  const [a, b] = [version, floor].map((text) => text.split('.').map(Number))
+  for (let i = 0; i < 3; i++) {
+    const difference = (a?.[i] ?? 0) - (b?.[i] ?? 0)
+    if (difference !== 0) return difference < 0
+  }
+  return false
+}
