@@ -38,6 +38,8 @@ export type App = {
   readonly sealer: Sealer
   readonly providers: readonly Provider[]
   readonly http_limits: HttpLimits
+  /** The sync that runs in the background here, if one does; a person's own run ends it and goes first. */
+  readonly background_sync: { abort: AbortController | undefined }
   /** Aborted when the program closes. */
   readonly closing: AbortSignal
   /** Prices, loaded at the first use: bundled rules under the user's own. */
@@ -70,6 +72,7 @@ export async function openApp(
     sealer: openSealer(config),
     providers,
     http_limits,
+    background_sync: { abort: undefined },
     closing: closing.signal,
     catalog() {
       catalog ??= openCatalog(config)

@@ -29,6 +29,8 @@ export type UpstreamDetail = {
   readonly param?: string | undefined
   readonly request_id?: string | undefined
   readonly retry_after_ms?: number | undefined
+  /** The provider's own word on whether to try again. */
+  readonly should_retry?: boolean | undefined
   readonly cause?: unknown
 }
 

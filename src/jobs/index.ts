@@ -34,7 +34,20 @@ const syncJob: Job = {
     return due !== undefined || (has_new_key && !(await hasEnvironmentConnection(db)))
   },
   async run(app, signal) {
-    await syncConnections(app, { is_forced: false, is_background: true, signal })
+    const abort = new AbortController()
+    app.background_sync.abort = abort
+    try {
+      await syncConnections(app, {
+        is_forced: false,
+        is_background: true,
+        signal: AbortSignal.any([signal, abort.signal]),
+      })
+    } catch (error) {
+      // A person's own run took over; what is left is due again at the next tick.
+      if (!abort.signal.aborted) throw error
+    } finally {
+      app.background_sync.abort = undefined
+    }
   },
 }
 

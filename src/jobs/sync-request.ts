@@ -49,6 +49,7 @@ function run(
 ): SyncHandle {
   let rows = 0
   let is_waiting = true
+  app.background_sync.abort?.abort()
   const answer = syncConnections(app, {
     provider: asked.provider,
     since: asked.since,
@@ -60,14 +61,13 @@ function run(
       if (is_waiting) asked.progress?.(rows, undefined, formatProgress(step)).catch(() => {})
     },
   }).then((outcomes): SyncAnswer => {
-    const failures = outcomes.flatMap((one) => [
-      ...one.failures.map(({ stream, problem }) => `${one.provider} ${stream}: ${problem}`),
-      ...(one.is_busy
-        ? [`${one.provider} "${one.name}" is being read by another Outlay now.`]
-        : []),
-    ])
+    const failures = outcomes.flatMap((one) =>
+      one.failures.map(({ stream, problem }) => `${one.provider} ${stream}: ${problem}`),
+    )
+    // Another process reads it at this moment: that is no failure, but not done either.
+    const is_busy = outcomes.some((one) => one.is_busy)
     return {
-      state: failures.length > 0 ? 'failed' : 'done',
+      state: failures.length > 0 ? 'failed' : is_busy ? 'running' : 'done',
       rows: outcomes.reduce((sum, one) => sum + one.rows, 0),
       connections: asked.connections,
       failures,

@@ -1,6 +1,7 @@
 import type { App } from '../app.ts'
 import { MINUTE_MS } from '../clock.ts'
 import { UpstreamError, UserError } from '../errors.ts'
+import { newId } from '../ids.ts'
 import {
   type Connection,
   connectionKey,
@@ -11,7 +12,7 @@ import { assignOrganization, ensureEnvironmentConnections } from '../keys/enviro
 import { createGet } from '../providers/http.ts'
 import { createPages } from '../providers/pages.ts'
 import type { AdminApi, Provider } from '../providers/provider.ts'
-import { findLease, releaseLease, takeLease } from '../store/lease.ts'
+import { findLease, type Holder, releaseLease, takeLease } from '../store/lease.ts'
 import { type RunOptions, type RunResult, runConnection } from '../sync/run.ts'
 
 export type SyncRequest = RunOptions & {
@@ -33,6 +34,8 @@ export type ConnectionOutcome = {
 
 const LEASE_TTL_MS = 30_000
 const LEASE_RENEW_MS = 5_000
+const LEASE_TRIES = 20
+const LEASE_RETRY_MS = 100
 const BACKFILL_PACE_MS = 1_000
 /** How long a person's own run waits in place when a provider says "slow down". */
 const PATIENCE_MS = 60_000
@@ -72,29 +75,45 @@ async function syncOne(
   connection: Connection,
   request: SyncRequest,
 ): Promise<ConnectionOutcome> {
-  const { db, holder } = app
+  const { db } = app
   const { provider, name } = connection
   const lease = `sync:${connection.id}`
+  // Each run holds for itself: two runs of one process exclude each other too.
+  const holder = { ...app.holder, id: newId('run') }
   const nothing = { provider, name, rows: 0, failures: [], is_busy: false }
   if (!request.is_forced && (connection.paused_until ?? 0) > app.clock.now()) return nothing
-  if (!(await takeLease(db, holder, { name: lease, ttl_ms: LEASE_TTL_MS })))
-    return { ...nothing, is_busy: true }
+  if (!(await awaitLease(app, holder, lease, request))) return { ...nothing, is_busy: true }
   const renewal = setInterval(() => {
     takeLease(db, holder, { name: lease, ttl_ms: LEASE_TTL_MS }).catch(() => {})
   }, LEASE_RENEW_MS)
   try {
-    return { ...nothing, ...(await readConnection(app, connection, request, lease)) }
+    return { ...nothing, ...(await readConnection(app, connection, request, { lease, holder })) }
   } finally {
     clearInterval(renewal)
     await releaseLease(db, holder, lease)
   }
 }
 
+/** A person's run lets a run in the background end its step first; another process is not waited for. */
+async function awaitLease(
+  app: App,
+  holder: Holder,
+  lease: string,
+  { is_background, signal }: SyncRequest,
+): Promise<boolean> {
+  const tries = is_background ? 1 : LEASE_TRIES
+  for (let i = 0; i < tries; i++) {
+    if (await takeLease(app.db, holder, { name: lease, ttl_ms: LEASE_TTL_MS })) return true
+    await app.clock.sleep(LEASE_RETRY_MS, signal)
+  }
+  return false
+}
+
 async function readConnection(
   app: App,
   connection: Connection,
   request: SyncRequest,
-  lease: string,
+  { lease, holder }: { lease: string; holder: Holder },
 ): Promise<RunResult> {
   const provider = app.providers.find(({ id }) => id === connection.provider)
   if (!provider?.admin) return { rows: 0, failures: [] }
@@ -117,7 +136,7 @@ async function readConnection(
         pages: fast.pages,
         slow_get: slow.get,
         slow_pages: slow.pages,
-        holder: app.holder,
+        holder,
         lease,
         refused: new Set(),
         signal: request.signal,
@@ -163,8 +182,8 @@ async function openHttp(
   const fast = createGet(options)
   const slow = createGet({ ...options, pace_ms: is_background ? BACKFILL_PACE_MS : 0 })
   return {
-    fast: { get: fast.get, pages: createPages(fast.get) },
-    slow: { get: slow.get, pages: createPages(slow.get) },
+    fast: { get: fast.get, pages: createPages(fast.get, { provider: connection.provider }) },
+    slow: { get: slow.get, pages: createPages(slow.get, { provider: connection.provider }) },
     close: async () => {
       await Promise.all([fast.close(), slow.close()])
     },

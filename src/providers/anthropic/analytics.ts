@@ -1,0 +1,215 @@
+import * as z from 'zod'
+import { DAY_MS, floorTo, isoTime } from '../../clock.ts'
+import type { UpstreamError } from '../../errors.ts'
+import type { Dimensions } from '../../ledger/bucket.ts'
+import { nanosFromCents } from '../../money.ts'
+import type { Query, Range, Variant } from '../provider.ts'
+import {
+  Count,
+  emptyRows,
+  fieldsOf,
+  hasOtherFields,
+  Instant,
+  OptionalText,
+  type Rows,
+  rawOfUnfamiliar,
+  readRow,
+} from '../rows.ts'
+import { componentOf, readPage, repeated, SERVICE_TIERS, TokenFields, usageOf } from './rows.ts'
+
+/**
+ * The Usage and Cost Analytics API (beta): flat rows that know key, person and workspace of every cost.
+ * https://platform.claude.com/docs/en/manage-claude/usage-cost-analytics-api
+ */
+const BETA = { 'anthropic-beta': 'analytics-usage-cost-2026-08-24' }
+const FIRST_DAY = Date.parse('2026-01-01T00:00:00Z')
+const HISTORY_MS = 365 * DAY_MS
+/** At most five: the same for usage and cost, so that their rows meet. */
+const DIMENSIONS = ['model', 'api_key_id', 'workspace_id', 'service_tier', 'actor']
+const ROWS_PER_PAGE = '1000'
+
+/** Days that the analytics API can answer; older ones belong to the legacy reports. */
+export function analyticsFloor(now: number): number {
+  return Math.max(FIRST_DAY, floorTo(now - HISTORY_MS, DAY_MS) + DAY_MS)
+}
+
+function range(now: number): Range {
+  return { start: analyticsFloor(now), end: Number.POSITIVE_INFINITY }
+}
+
+const CLOSED = ['organization_not_enrolled_in_beta', 'organization_type_not_supported']
+
+function refuses({ status, detail }: UpstreamError): boolean {
+  return status === 404 || (status === 400 && CLOSED.includes(detail.code ?? ''))
+}
+
+export const analyticsUsage: Variant = {
+  grouping: 'analytics:v1',
+  range,
+  refuses,
+  async read(window, pages) {
+    const rows = emptyRows()
+    await pages(query('/v1/organizations/analytics/usage', window, '1h', DIMENSIONS), (body) => {
+      const page = readPage(body)
+      rows.refreshed_at = refreshedAt(body)
+      for (const raw of page.data) addUsage(rows, raw)
+      return page.next
+    })
+    return rows
+  },
+}
+
+export const analyticsCost: Variant = {
+  grouping: 'analytics:v1',
+  range,
+  refuses,
+  async read(window, pages) {
+    const rows = emptyRows()
+    const dimensions = [...DIMENSIONS, 'cost_type', 'token_type']
+    await pages(query('/v1/organizations/analytics/cost', window, '1d', dimensions), (body) => {
+      const page = readPage(body)
+      rows.refreshed_at = refreshedAt(body)
+      for (const raw of page.data) addCost(rows, raw)
+      return page.next
+    })
+    return rows
+  },
+}
+
+function query(path: string, { start, end }: Range, width: string, dimensions: string[]): Query {
+  return {
+    path,
+    headers: BETA,
+    params: [
+      ['starting_at', isoTime(start)],
+      ['ending_at', isoTime(end)],
+      ['time_bucket_width', width],
+      ...repeated('group_by', dimensions),
+      ['order_by', 'time'],
+      ['order', 'asc'],
+      ['limit', ROWS_PER_PAGE],
+    ],
+  }
+}
+
+function refreshedAt(body: unknown): string | null {
+  const given = z.object({ data_refreshed_at: z.string().max(40).nullish() }).safeParse(body)
+  return given.data?.data_refreshed_at ?? null
+}
+
+const Actor = z.object({
+  type: z.string(),
+  user_id: OptionalText,
+  service_account_id: OptionalText,
+  provider: z.looseObject({ type: OptionalText, issuer: OptionalText }).nullish(),
+})
+
+const Group = z.object({
+  model: OptionalText,
+  api_key_id: OptionalText,
+  workspace_id: OptionalText,
+  service_tier: OptionalText,
+  actor: Actor.nullish(),
+  cost_type: OptionalText,
+  token_type: OptionalText,
+})
+
+const UsageRow = z.object({
+  starting_at: Instant,
+  ending_at: z.unknown(),
+  group: Group,
+  usage: TokenFields.extend({ requests: Count.nullish() }),
+})
+
+const CostRow = z.object({
+  starting_at: Instant,
+  ending_at: z.unknown(),
+  group: Group,
+  cost: z.object({
+    amount: z.union([z.string(), z.number()]),
+    list_amount: z.union([z.string(), z.number()]).nullish(),
+    currency: z.string(),
+  }),
+})
+
+const USAGE_FIELDS = fieldsOf(UsageRow)
+const COST_FIELDS = fieldsOf(CostRow)
+
+function addUsage(rows: Rows, raw: unknown): void {
+  const row = readRow(rows, UsageRow, raw, bucketOf(raw))
+  if (!row) return
+  const is_new = hasOtherFields(raw, USAGE_FIELDS) || !SERVICE_TIERS.has(row.group.service_tier)
+  rows.usage.push({
+    bucket_start: row.starting_at,
+    dims: dimensionsOf(row.group),
+    usage: usageOf(row.usage, row.usage.requests ?? null),
+    ...rawOfUnfamiliar(rows, raw, is_new),
+  })
+}
+
+function addCost(rows: Rows, raw: unknown): void {
+  const row = readRow(rows, CostRow, raw, bucketOf(raw))
+  if (!row) return
+  const { group, cost } = row
+  const { component, is_known } = componentOf(group.cost_type, group.token_type)
+  const amounts = readAmounts(rows, row.starting_at, cost)
+  if (!amounts) return
+  const is_new =
+    !is_known || hasOtherFields(raw, COST_FIELDS) || !SERVICE_TIERS.has(group.service_tier)
+  rows.cost.push({
+    bucket_start: row.starting_at,
+    dims: {
+      ...dimensionsOf(group),
+      component,
+      ...(is_known ? {} : { other: `${group.cost_type} ${group.token_type}` }),
+    },
+    ...amounts,
+    currency: cost.currency.toLowerCase(),
+    raw_amount: String(cost.amount).slice(0, 100),
+    ...rawOfUnfamiliar(rows, raw, is_new),
+  })
+}
+
+/** Amounts are decimal texts in cents. */
+export function readAmounts(
+  rows: Rows,
+  bucket_start: number,
+  {
+    amount,
+    list_amount,
+  }: { amount: string | number; list_amount?: string | number | null | undefined },
+): { amount_nanos: bigint; list_nanos: bigint | null } | undefined {
+  try {
+    return {
+      amount_nanos: nanosFromCents(amount),
+      list_nanos: list_amount == null ? null : nanosFromCents(list_amount),
+    }
+  } catch {
+    rows.malformed.push({ bucket_start, reason: 'amount: not a decimal number' })
+    return undefined
+  }
+}
+
+function dimensionsOf(group: z.output<typeof Group>): Dimensions {
+  return {
+    model: group.model ?? '',
+    api_key: group.api_key_id ?? '',
+    workspace: group.workspace_id ?? '',
+    service_tier: group.service_tier ?? '',
+    user: userOf(group.actor),
+  }
+}
+
+/** A key that acts for itself is no user. */
+function userOf(actor: z.output<typeof Actor> | null | undefined): string {
+  if (!actor) return ''
+  if (actor.user_id) return actor.user_id
+  if (actor.service_account_id) return actor.service_account_id
+  if (actor.type !== 'federated_actor') return ''
+  return `federated:${actor.provider?.issuer ?? actor.provider?.type ?? 'unknown'}`
+}
+
+function bucketOf(raw: unknown): number | null {
+  const given = z.object({ starting_at: Instant }).safeParse(raw)
+  return given.data?.starting_at ?? null
+}

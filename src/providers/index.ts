@@ -1,0 +1,6 @@
+import { anthropic } from './anthropic/index.ts'
+import { openai } from './openai/index.ts'
+import { openrouter } from './openrouter/index.ts'
+import type { Provider } from './provider.ts'
+
+export const providers: readonly Provider[] = [anthropic, openai, openrouter]

@@ -1,0 +1,72 @@
+import * as z from 'zod'
+import { DAY_MS, floorTo } from '../../clock.ts'
+import { UpstreamError } from '../../errors.ts'
+import { refuseKeyOf } from '../key-kind.ts'
+import type { AdminApi, Get, Provider } from '../provider.ts'
+import { costReport } from './costs.ts'
+import { listNames, listProjects } from './directory.ts'
+import { ID } from './rows.ts'
+import { usageReports } from './usage.ts'
+
+const ErrorBody = z.object({
+  error: z.looseObject({ code: z.string().nullish(), param: z.string().nullish() }),
+})
+
+const key_help = {
+  kind: 'an admin key (sk-admin-…), or a restricted key with the scope api.usage.read',
+  url: 'https://platform.openai.com/settings/organization/admin-keys',
+  env: 'OPENAI_ADMIN_KEY',
+}
+
+const admin: AdminApi = {
+  base_url: 'https://api.openai.com/v1',
+  base_url_env: 'OUTLAY_OPENAI_ADMIN_BASE_URL',
+  paths: [
+    /^\/organization\/usage\/[a-z_]+$/,
+    /^\/organization\/(costs|projects|users)$/,
+    /^\/organization\/projects\/[\w%-]+\/api_keys$/,
+  ],
+  key_help,
+  // A project key may be a restricted one that reads usage: only the provider can tell.
+  refuseKey: refuseKeyOf({ accepted: [/^sk-admin-/, /^sk-proj-/, /^sk-svcacct-/], key_help }),
+  headers: (key) => ({ authorization: `Bearer ${key}` }),
+  parseError(body) {
+    const error = ErrorBody.safeParse(body).data?.error
+    return {
+      ...(error?.code ? { code: error.code } : {}),
+      ...(error?.param ? { param: error.param } : {}),
+    }
+  },
+  identify,
+  reports: [costReport, ...usageReports],
+  listNames,
+}
+
+/**
+ * No endpoint names the organisation. The oldest project stays the same whatever key asks; a key that
+ * may read usage only cannot see projects, and then all such keys count as one organisation.
+ */
+async function identify(get: Get): Promise<{ id: string; name: null }> {
+  const start = floorTo(Date.parse('2026-01-01'), DAY_MS) / 1000
+  await get({
+    path: '/organization/costs',
+    params: [
+      ['start_time', String(start)],
+      ['end_time', String(start + DAY_MS / 1000)],
+      ['limit', '1'],
+    ],
+  })
+  try {
+    const projects = await listProjects(get)
+    const [oldest] = projects.sort(
+      (a, b) => (a.created_at ?? 0) - (b.created_at ?? 0) || (a.id < b.id ? -1 : 1),
+    )
+    return { id: oldest?.id ?? 'organization', name: null }
+  } catch (error) {
+    if (error instanceof UpstreamError && [401, 403].includes(error.status))
+      return { id: 'organization', name: null }
+    throw error
+  }
+}
+
+export const openai: Provider = { id: ID, name: 'OpenAI', admin }

@@ -1,0 +1,71 @@
+import * as z from 'zod'
+import type { ReportRows } from './provider.ts'
+
+/** Raw texts are kept for so many rows of one read; a provider that adds a field to all must not double the store. */
+const RAW_ROWS_MAX = 500
+
+export type Rows = ReportRows & {
+  usage: ReportRows['usage']
+  unfamiliar: number
+  refreshed_at: string | null
+}
+
+export function emptyRows(): Rows {
+  return { usage: [], cost: [], assistant: [], malformed: [], unfamiliar: 0, refreshed_at: null }
+}
+
+/** A token or request count: a whole number that is exact in a double. */
+export const Count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
+export const OptionalCount = Count.nullish().transform((value) => value ?? 0)
+export const Text = z.string().max(2_000)
+export const OptionalText = Text.nullish().transform((value) => value ?? null)
+
+/**
+ * Reads one row. One that does not fit is written down as malformed, in words that name the field and
+ * never its value, and the others go on.
+ */
+export function readRow<Schema extends z.ZodType>(
+  rows: Rows,
+  schema: Schema,
+  raw: unknown,
+  bucket_start: number | null,
+): z.output<Schema> | undefined {
+  const result = schema.safeParse(raw)
+  if (result.success) return result.data
+  const [issue] = result.error.issues
+  rows.malformed.push({
+    bucket_start,
+    reason: `${issue?.path.join('.') || 'row'}: ${issue?.code ?? 'invalid'}`,
+  })
+  return undefined
+}
+
+/** The row's own text when something in it is new to us; it counts all the same. */
+export function rawOfUnfamiliar(
+  rows: Rows,
+  raw: unknown,
+  is_unfamiliar: boolean,
+): { raw_json: string } | undefined {
+  if (!is_unfamiliar) return undefined
+  rows.unfamiliar += 1
+  return rows.unfamiliar <= RAW_ROWS_MAX
+    ? { raw_json: JSON.stringify(raw).slice(0, 4_096) }
+    : undefined
+}
+
+/** Whether an object has fields that are not on the list. */
+export function hasOtherFields(raw: unknown, known: ReadonlySet<string>): boolean {
+  if (typeof raw !== 'object' || raw === null) return false
+  for (const name in raw) if (!known.has(name)) return true
+  return false
+}
+
+export function fieldsOf(schema: z.ZodObject): ReadonlySet<string> {
+  return new Set(Object.keys(schema.shape))
+}
+
+/** An RFC 3339 instant as epoch milliseconds; NaN never comes out. */
+export const Instant = z
+  .string()
+  .transform((text) => Date.parse(text))
+  .refine((at) => Number.isFinite(at), 'not an instant')

@@ -1,0 +1,43 @@
+import { describe, expect, test } from 'vitest'
+import { rebuildAll } from '../../src/ledger/rollup.ts'
+import { DAYS, expectTruth, startOutlay } from './outlay.ts'
+import { has_simulator, startSimulator } from './sim.ts'
+
+describe.skipIf(!has_simulator)('totals equal what the providers would bill', () => {
+  test.each(
+    [1, 2, 3, 4, 5].flatMap((seed) =>
+      (['analytics', 'legacy'] as const).map((mode) => ({ seed, mode })),
+    ),
+  )('seed $seed, $mode reports, 95 days', async ({ seed, mode }) => {
+    const simulator = await startSimulator({ seed, days: DAYS, mode })
+    const outlay = await startOutlay(simulator)
+    const outcomes = await outlay.sync()
+    expect(outcomes.flatMap(({ failures }) => failures)).toEqual([])
+    await expectTruth(outlay, simulator, mode)
+    const { entries } = await simulator.log()
+    expect(entries.filter(({ key_in_url, method }) => key_in_url || method !== 'GET')).toEqual([])
+
+    const before = await rollups(outlay.app.db)
+    await rebuildAll(outlay.app.db)
+    expect(await rollups(outlay.app.db)).toEqual(before)
+
+    await outlay.sync()
+    await expectTruth(outlay, simulator, mode)
+    await outlay.close()
+    simulator.close()
+  })
+})
+
+type Db = Awaited<ReturnType<typeof startOutlay>>['app']['db']
+
+async function rollups(db: Db): Promise<string> {
+  const { sql } = await import('kysely')
+  const rows = await Promise.all([
+    sql`select day, connection_id, model, api_key, workspace, user, requests, input_tokens,
+      cast(billed_nanos as text) as billed, cast(metered_nanos as text) as metered from rollup_day
+      order by 1, 2, 3, 4, 5, 6`.execute(db),
+    sql`select day, connection_id, model, cast(billed_nanos as text) as billed,
+      cast(metered_nanos as text) as metered from rollup_model_day order by 1, 2, 3`.execute(db),
+  ])
+  return JSON.stringify(rows.map((result) => result.rows))
+}
