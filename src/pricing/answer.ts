@@ -1,6 +1,7 @@
 import { isoTime } from '../clock.ts'
 import { UserError } from '../errors.ts'
-import type { Catalog, CatalogModel, Femtos, PriceRule } from './catalog.ts'
+import type { Catalog, CatalogModel } from './catalog.ts'
+import { describePrice, type PriceDescription } from './describe.ts'
 import { findModel, listModels, suggestModels } from './match.ts'
 import { findRule } from './price.ts'
 
@@ -11,23 +12,7 @@ export type PriceQuestion = {
   readonly service_tier?: string | undefined
 }
 
-export type PriceText = {
-  readonly provider: string
-  readonly model: string
-  readonly service_tier: string
-  /** Exact decimal texts in USD, by token class. */
-  readonly usd_per_mtok: Readonly<Record<string, string>>
-  readonly usd_per_unit?: Readonly<Record<string, string>>
-  readonly long_context?: {
-    readonly above_tokens: number
-    readonly mode: string
-    readonly usd_per_mtok: Readonly<Record<string, string>>
-  }
-  readonly valid_from: string | null
-  readonly source: string
-}
-
-export type PriceAnswer = { prices: PriceText[]; at: string; notes: string[] }
+export type PriceAnswer = { prices: PriceDescription[]; at: string; notes: string[] }
 
 const TIERS = ['standard', 'batch', 'flex', 'priority', 'fast']
 
@@ -38,13 +23,14 @@ export function answerPrice(catalog: Catalog, question: PriceQuestion): PriceAns
   const known = models.filter((one): one is CatalogModel => one !== undefined)
   if (known.length === 0) throw unknownModel(catalog, model, provider)
   const tiers = service_tier ? [service_tier] : TIERS
-  const prices = known.flatMap((one) =>
-    tiers.flatMap((tier) => {
-      const rule = findRule(catalog, one, at, tier)
-      return rule ? [priceText(rule)] : []
-    }),
+  const rules = known.flatMap((one) =>
+    tiers.flatMap(
+      (tier) => findRule(catalog, { provider: one.provider, model, at, service_tier: tier }) ?? [],
+    ),
   )
-  return { prices, at: isoTime(at), notes: notesOf(known, prices, service_tier) }
+  // OpenAI's "fast" is its "priority": one rule is told once.
+  const prices = [...new Set(rules)].map(describePrice)
+  return { prices, at: isoTime(at), notes: notesOf(known, prices, at, service_tier) }
 }
 
 function unknownModel(catalog: Catalog, model: string, provider: string | undefined): UserError {
@@ -56,60 +42,28 @@ function unknownModel(catalog: Catalog, model: string, provider: string | undefi
 
 function notesOf(
   known: readonly CatalogModel[],
-  prices: readonly PriceText[],
+  prices: readonly PriceDescription[],
+  at: number,
   service_tier: string | undefined,
 ): string[] {
+  const reasons = known.flatMap(({ rules }) =>
+    rules.flatMap(({ unpriced_reason, valid_from }) =>
+      unpriced_reason !== null && at >= valid_from ? [`Unpriced: ${unpriced_reason}.`] : [],
+    ),
+  )
   if (prices.length === 0)
     return [
       `No ${service_tier ?? 'list'} price is published for ${known[0]?.model}; such use is unpriced.`,
+      ...reasons,
     ]
+  const has_geo = known.some(({ rules }) =>
+    rules.some(({ inference_geo }) => inference_geo === 'us'),
+  )
   return [
     'List prices; what a provider bills can differ by discount. get_spend shows what was billed.',
+    ...(has_geo
+      ? ['Inference that is kept in the United States costs 1.1 times the token prices.']
+      : []),
+    ...reasons,
   ]
-}
-
-function priceText(rule: PriceRule): PriceText {
-  const prices = [...rule.prices]
-  const start = prices.flatMap(([, { tiers }]) => tiers[0]?.start ?? [])[0]
-  return {
-    provider: rule.provider,
-    model: rule.model,
-    service_tier: rule.service_tier,
-    usd_per_mtok: Object.fromEntries(
-      prices.map(([name, { base }]) => [name.replace(/_tokens$/, ''), perMillion(base)]),
-    ),
-    ...(rule.units.size > 0
-      ? {
-          usd_per_unit: Object.fromEntries(
-            [...rule.units].map(([unit, femtos]) => [unit, decimal(femtos, 15)]),
-          ),
-        }
-      : {}),
-    ...(start === undefined
-      ? {}
-      : {
-          long_context: {
-            above_tokens: start,
-            mode: rule.tier_mode,
-            usd_per_mtok: Object.fromEntries(
-              prices.map(([name, { base, tiers }]) => [
-                name.replace(/_tokens$/, ''),
-                perMillion(tiers[0]?.price ?? base),
-              ]),
-            ),
-          },
-        }),
-    valid_from: Number.isFinite(rule.valid_from) ? isoTime(rule.valid_from).slice(0, 10) : null,
-    source: rule.source,
-  }
-}
-
-function perMillion(femtos: Femtos): string {
-  return decimal(femtos, 9)
-}
-
-function decimal(value: bigint, places: number): string {
-  const digits = value.toString().padStart(places + 1, '0')
-  const fraction = digits.slice(-places).replace(/0+$/, '')
-  return digits.slice(0, -places) + (fraction ? `.${fraction}` : '')
 }

@@ -1,19 +1,24 @@
 import { readFileSync } from 'node:fs'
-import * as z from 'zod'
-import { UserError } from '../errors.ts'
-import { parseDecimal } from '../money.ts'
-import { TOKEN_CLASSES, type TokenClass, type Unit } from '../usage.ts'
-import { modelKey } from './match.ts'
-import { type TierRule, tierRules } from './tiers.ts'
+import type { TokenClass, Unit } from '../usage.ts'
+import { overrideRule, type PriceOverride } from './override.ts'
+import { findLine, modelKey, providerId } from './spelling.ts'
 
-/** What one token or unit costs: femto-dollars (10⁻¹⁵ USD), exact. */
-export type Femtos = bigint
+export { type PriceOverride, PriceOverrides, parseOverrides } from './override.ts'
 
-/** A price and, above so many prompt tokens, other ones: `start` is the last count at the price before. */
+/** What one token costs: pico-dollars (10⁻¹² USD), exact. A dollar per million tokens is 1,000,000. */
+export type Picos = bigint
+
+/** Reasoning has a price of its own in few models; elsewhere it costs what output costs. */
+export type PriceClass = TokenClass | 'reasoning_tokens'
+
+/** `start` is the last count at the price before: a tier applies when there are more tokens than that. */
 export type TieredPrice = {
-  readonly base: Femtos
-  readonly tiers: readonly { readonly start: number; readonly price: Femtos }[]
+  readonly base: Picos
+  readonly tiers: readonly { readonly start: number; readonly price: Picos }[]
 }
+
+/** `picos` for `per` units: prices per thousand or per hour stay exact. */
+export type UnitPrice = { readonly picos: Picos; readonly per: bigint }
 
 export type PriceRule = {
   /** Names the rule in every entry that it priced. */
@@ -21,95 +26,176 @@ export type PriceRule = {
   readonly provider: string
   readonly model: string
   readonly service_tier: string
+  /** Where inference must stay for this price: null for no such wish, `*` for whatever wish. */
+  readonly inference_geo: string | null
   /** Half-open; epoch milliseconds. */
   readonly valid_from: number
   readonly valid_to: number
   /** Minutes of the UTC day, half-open, may wrap; null: all day. */
   readonly daily: readonly [start: number, end: number] | null
-  readonly prices: ReadonlyMap<TokenClass, TieredPrice>
-  readonly units: ReadonlyMap<Unit | 'request', Femtos>
-  /** `whole_prompt`: the prompt's size picks one price for all its tokens; `marginal`: each part its own. */
+  readonly prices: Readonly<Partial<Record<PriceClass, TieredPrice>>>
+  readonly units: Readonly<Partial<Record<Unit, UnitPrice>>>
+  /**
+   * `whole_prompt`: the prompt's size picks one price for every token of the request, as Anthropic, Google,
+   * OpenAI and xAI bill; `marginal`: of each class, only what lies above `start` costs more.
+   */
   readonly tier_mode: 'whole_prompt' | 'marginal'
+  /** No price is published for longer prompts in this tier. */
+  readonly prompt_tokens_max: number
+  /** Why this time has no price, for a rule that only says so. */
+  readonly unpriced_reason: string | null
   readonly source: string
 }
 
 export type CatalogModel = {
   readonly provider: string
   readonly model: string
-  /** In order of validity; a later rule that is valid wins. */
+  /** The provider says that this model costs the same wherever inference runs. */
+  readonly ignores_geo: boolean
+  /** Of the valid ones the last wins. */
   readonly rules: readonly PriceRule[]
 }
 
+/** What a question can come down to: rules to choose from by time, or the reason why there are none. */
+export type Selection = { readonly rules: readonly PriceRule[]; readonly reason: string }
+
 export type Catalog = {
-  /** By `provider` and lower-case name. */
-  readonly names: ReadonlyMap<string, CatalogModel>
-  readonly tiers: readonly TierRule[]
   readonly source: string
-  /** Look-ups that were made before; they never change within a catalog. */
-  readonly found: Map<string, CatalogModel | undefined>
-  readonly derived: Map<string, PriceRule | undefined>
+  /** By `provider` and lower-case name. */
+  readonly lines: ReadonlyMap<string, ModelLine>
+  /** Look-ups that were made before; an answer never changes within a catalog. */
+  readonly selections: Map<string, Selection>
+  readonly models: Map<ModelLine, CatalogModel>
 }
 
-/** The shape of `catalog.json`: texts are femto-dollars, a pair is a tier. */
+export type ModelLine = {
+  readonly data: ModelData
+  readonly source: string
+  readonly overrides: readonly PriceOverride[]
+}
+
+/** `catalog.json`. Integers are pico-dollars; a list is a price and its tiers `[start, price]`. */
 export type CatalogData = {
-  source: string
-  models: { provider: string; model: string; names: string[]; rules: RuleData[] }[]
+  readonly package: string
+  readonly version: string
+  readonly licence: string
+  readonly homepage: string
+  /** The page that a provider's prices are published on. */
+  readonly sources: Readonly<Record<string, string>>
+  readonly models: readonly ModelData[]
 }
-export type ClassPrice = [base: string, ...tiers: [start: number, price: string][]]
+export type ModelData = {
+  readonly provider: string
+  readonly model: string
+  readonly names: readonly string[]
+  readonly ignores_geo?: true
+  readonly rules: readonly RuleData[]
+}
+export type PriceData = number | readonly [base: number, ...tiers: (readonly [number, number])[]]
 export type RuleData = {
-  prices: Record<string, ClassPrice>
-  units: Record<string, string>
-  from?: string
-  daily?: [start: string, end: string]
+  readonly tier?: string
+  readonly geo?: string
+  readonly from?: string
+  readonly to?: string
+  readonly daily?: readonly [start: string, end: string]
+  readonly max?: number
+  readonly prices?: Readonly<Partial<Record<PriceClass, PriceData>>>
+  readonly units?: Readonly<Partial<Record<Unit, readonly [picos: number, per: number]>>>
+  readonly unpriced?: string
+  readonly source?: string
 }
 
-/** Reads the bundled prices and puts the user's own before them. */
+/** Reads the bundled prices and puts the user's own before them. Costs a file read: keep the result. */
 export function loadCatalog(overrides: readonly PriceOverride[] = []): Catalog {
   const file = new URL('catalog.json', import.meta.url)
-  const data = JSON.parse(readFileSync(file, 'utf8')) as CatalogData
-  const names = new Map<string, CatalogModel>()
-  for (const line of data.models) {
-    const model = readModel(line, data.source)
-    for (const name of line.names) {
-      const key = modelKey(line.provider, name)
-      if (!names.has(key)) names.set(key, model)
-    }
-  }
-  for (const override of overrides) addOverride(names, override)
-  return { names, tiers: tierRules, source: data.source, found: new Map(), derived: new Map() }
+  return createCatalog(JSON.parse(readFileSync(file, 'utf8')) as CatalogData, overrides)
 }
 
-function readModel(
-  { provider, model, rules }: CatalogData['models'][number],
-  source: string,
-): CatalogModel {
-  const starts = rules.map(({ from }) => (from ? Date.parse(from) : Number.NEGATIVE_INFINITY))
-  return {
+export function createCatalog(
+  data: CatalogData,
+  overrides: readonly PriceOverride[] = [],
+): Catalog {
+  const lines = new Map<string, ModelLine>()
+  for (const model of data.models) {
+    const source = data.sources[model.provider] ?? data.homepage
+    const line = { data: model, source, overrides: [] }
+    for (const name of model.names) lines.set(modelKey(model.provider, name), line)
+  }
+  for (const override of overrides) addOverride(lines, override)
+  const source = `${data.package} ${data.version} (${data.licence}), ${data.homepage}`
+  return { source, lines, selections: new Map(), models: new Map() }
+}
+
+/**
+ * A price for a model's own name holds for all its names; one for an alias or a snapshot holds for that
+ * name alone.
+ */
+function addOverride(lines: Map<string, ModelLine>, override: PriceOverride): void {
+  const provider = providerId(override.provider)
+  const name = override.model.toLowerCase()
+  const known = lines.get(modelKey(provider, name)) ?? findLine(lines, provider, name)
+  const data = known?.data ?? { provider, model: override.model, names: [name], rules: [] }
+  const line = {
+    data,
+    source: known?.source ?? '',
+    overrides: [...(known?.overrides ?? []), override],
+  }
+  const is_own_name = data.model.toLowerCase() === name
+  for (const one of is_own_name ? data.names : [name]) lines.set(modelKey(provider, one), line)
+}
+
+/** The rules of a line, made when it is first asked for: few of the many models are ever used. */
+export function modelOf(catalog: Catalog, line: ModelLine): CatalogModel {
+  const known = catalog.models.get(line)
+  if (known) return known
+  const { provider, model, ignores_geo = false, rules } = line.data
+  const compiled = {
     provider,
     model,
-    rules: rules.map((rule, i) => ({
-      id: `${provider}/${model}@${rule.from ?? 'start'}${rule.daily ? `/${rule.daily[0]}` : ''}`,
-      provider,
-      model,
-      service_tier: 'standard',
-      valid_from: starts[i] ?? Number.NEGATIVE_INFINITY,
-      valid_to: Number.POSITIVE_INFINITY,
-      daily: rule.daily ? [minuteOf(rule.daily[0]), minuteOf(rule.daily[1])] : null,
-      prices: new Map(
-        Object.entries(rule.prices).map(([name, [base, ...tiers]]) => [
-          name as TokenClass,
-          {
-            base: BigInt(base),
-            tiers: tiers.map(([start, price]) => ({ start, price: BigInt(price) })),
-          },
-        ]),
-      ),
-      units: new Map(
-        Object.entries(rule.units).map(([unit, price]) => [unit as Unit, BigInt(price)]),
-      ),
-      tier_mode: 'whole_prompt',
-      source,
+    ignores_geo,
+    rules: [
+      ...rules.map((rule) => compileRule(line, rule)),
+      ...line.overrides
+        .map((override) => overrideRule(provider, model, override))
+        .sort((a, b) => a.valid_from - b.valid_from),
+    ],
+  }
+  catalog.models.set(line, compiled)
+  return compiled
+}
+
+function compileRule({ data, source }: ModelLine, rule: RuleData): PriceRule {
+  const { provider, model } = data
+  const tier = rule.tier ?? 'standard'
+  const window = rule.daily ? `/${rule.daily[0]}` : ''
+  const mode = `${tier === 'standard' ? '' : `#${tier}`}${rule.geo ? `+${rule.geo}` : ''}`
+  return {
+    id: `${provider}/${model}@${rule.from ?? 'start'}${window}${mode}`,
+    provider,
+    model,
+    service_tier: tier,
+    inference_geo: rule.geo ?? null,
+    valid_from: rule.from ? Date.parse(rule.from) : Number.NEGATIVE_INFINITY,
+    valid_to: rule.to ? Date.parse(rule.to) : Number.POSITIVE_INFINITY,
+    daily: rule.daily ? [minuteOf(rule.daily[0]), minuteOf(rule.daily[1])] : null,
+    prices: mapValues(rule.prices ?? {}, tieredPrice),
+    units: mapValues(rule.units ?? {}, ([picos, per]) => ({
+      picos: BigInt(picos),
+      per: BigInt(per),
     })),
+    tier_mode: 'whole_prompt',
+    prompt_tokens_max: rule.max ?? Number.POSITIVE_INFINITY,
+    unpriced_reason: rule.unpriced ?? null,
+    source: rule.source ?? source,
+  }
+}
+
+function tieredPrice(price: PriceData): TieredPrice {
+  if (typeof price === 'number') return { base: BigInt(price), tiers: [] }
+  const [base, ...tiers] = price
+  return {
+    base: BigInt(base),
+    tiers: tiers.map(([start, above]) => ({ start, price: BigInt(above) })),
   }
 }
 
@@ -118,80 +204,12 @@ function minuteOf(text: string): number {
   return hours * 60 + minutes
 }
 
-const Price = z.union([
-  z.number().min(0),
-  z.string().regex(/^\d+(\.\d+)?$/, 'not a decimal number'),
-])
-
-/** What stands in the user's `prices.json`: a list of these. */
-export const PriceOverrides = z.array(
-  z.strictObject({
-    provider: z.string().min(1),
-    model: z.string().min(1),
-    service_tier: z.enum(['standard', 'batch', 'flex', 'priority', 'fast']).default('standard'),
-    valid_from: z.iso.date().optional(),
-    usd_per_mtok: z.partialRecord(z.enum(TOKEN_CLASSES), Price),
-    usd_per_unit: z
-      .partialRecord(
-        z.enum(['web_search', 'file_search', 'image', 'character', 'second', 'byte', 'session']),
-        Price,
-      )
-      .default({}),
-    long_context: z
-      .strictObject({
-        above_tokens: z.number().int().min(1),
-        mode: z.enum(['whole_prompt', 'marginal']).default('whole_prompt'),
-        usd_per_mtok: z.partialRecord(z.enum(TOKEN_CLASSES), Price),
-      })
-      .optional(),
-  }),
-)
-export type PriceOverride = z.output<typeof PriceOverrides>[number]
-
-/** @throws UserError that names the entry and the field. */
-export function parseOverrides(json: unknown): PriceOverride[] {
-  const result = PriceOverrides.safeParse(json)
-  if (result.success) return result.data
-  const [issue] = result.error.issues
-  throw new UserError(`${issue?.path.join('.') || 'prices'}: ${issue?.message ?? 'not valid'}`)
-}
-
-function addOverride(names: Map<string, CatalogModel>, override: PriceOverride): void {
-  const { provider, model, service_tier, valid_from, long_context } = override
-  const key = modelKey(provider, model.toLowerCase())
-  const known = names.get(key)
-  const prices = new Map<TokenClass, TieredPrice>()
-  for (const [name, usd] of Object.entries(override.usd_per_mtok)) {
-    const long = long_context?.usd_per_mtok[name as TokenClass]
-    prices.set(name as TokenClass, {
-      base: femtosPerToken(usd),
-      tiers:
-        long_context && long !== undefined
-          ? [{ start: long_context.above_tokens, price: femtosPerToken(long) }]
-          : [],
-    })
-  }
-  const rule: PriceRule = {
-    id: `own/${provider}/${model}@${valid_from ?? 'start'}#${service_tier}`,
-    provider,
-    model,
-    service_tier,
-    valid_from: valid_from ? Date.parse(valid_from) : Number.NEGATIVE_INFINITY,
-    valid_to: Number.POSITIVE_INFINITY,
-    daily: null,
-    prices,
-    units: new Map(
-      Object.entries(override.usd_per_unit).map(([unit, usd]) => [
-        unit as Unit,
-        parseDecimal(String(usd), 15),
-      ]),
-    ),
-    tier_mode: long_context?.mode ?? 'whole_prompt',
-    source: 'prices.json',
-  }
-  names.set(key, { provider, model, rules: [...(known?.rules ?? []), rule] })
-}
-
-function femtosPerToken(usd_per_mtok: string | number): Femtos {
-  return parseDecimal(String(usd_per_mtok), 9)
+function mapValues<Key extends string, From, To>(
+  record: Readonly<Partial<Record<Key, From>>>,
+  map: (value: From) => To,
+): Partial<Record<Key, To>> {
+  const entries = Object.entries(record) as [Key, From][]
+  return Object.fromEntries(entries.map(([key, value]) => [key, map(value)])) as Partial<
+    Record<Key, To>
+  >
 }

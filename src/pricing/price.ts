@@ -1,18 +1,13 @@
 import { divideHalfEven, type Nanos } from '../money.ts'
 import { TOKEN_CLASSES, type Usage } from '../usage.ts'
-import type { Catalog, CatalogModel, PriceRule, TieredPrice } from './catalog.ts'
-import { findModel, providerId } from './match.ts'
-import { GEO_FACTORS } from './tiers.ts'
+import type { Catalog, Picos, PriceClass, PriceRule, TieredPrice } from './catalog.ts'
+import { isPricedByHour, type RuleQuery, ruleAt, selectRules } from './select.ts'
 
-export type PriceQuery = {
-  readonly provider: string
-  readonly model: string
-  /** The instant of the request: prices are dated. */
-  readonly at: number
-  /** null and `standard` are the list price. */
+export { findRule } from './select.ts'
+
+export type PriceQuery = RuleQuery & {
   readonly service_tier: string | null
   readonly speed: 'fast' | null
-  readonly inference_geo?: string | null
   /** The provider's own word on the prompt's size, where usage is aggregated. */
   readonly context_window?: '0-200k' | '200k-1M' | null
   /** Whether the usage is of one request, so that its prompt's size can pick the tier. */
@@ -24,18 +19,18 @@ export type Priced =
   | { readonly cost_nanos: Nanos; readonly rule_id: string }
   | { readonly cost_nanos: null; readonly rule_id: null; readonly reason: string }
 
-const FEMTOS_PER_NANO = 1_000_000n
-const MINUTE_MS = 60_000
-const MINUTES_PER_DAY = 1_440
+const PICOS_PER_NANO = 1_000n
+/** The shortest prompt that Anthropic reports as `200k-1M`. */
+const LONG_PROMPT_TOKENS = 200_001
 
 /** What the usage costs at list price, rounded once; or why that is not known. Unknown is never zero. */
 export function priceUsage(catalog: Catalog, query: PriceQuery): Priced {
-  const model = findModel(catalog, query.provider, query.model)
-  if (!model)
-    return unpriced(`no price is known for ${query.provider} ${query.model || '(no model)'}`)
-  const tier = query.speed === 'fast' ? 'fast' : (query.service_tier ?? 'standard')
-  const rule = findRule(catalog, model, query.at, tier)
-  if (!rule) return unpriced(`no ${tier} price is known for ${model.model} at that time`)
+  const selection = selectRules(catalog, query)
+  if (!query.is_single_request && isPricedByHour(selection, query.at))
+    return unpriced('the price depends on the hour, and this usage is a sum over time')
+  const rule = ruleAt(selection, query.at)
+  if (!rule) return unpriced(selection.reason)
+  if (rule.unpriced_reason !== null) return unpriced(rule.unpriced_reason)
   return applyRule(rule, query)
 }
 
@@ -43,89 +38,36 @@ function unpriced(reason: string): Priced {
   return { cost_nanos: null, rule_id: null, reason }
 }
 
-/** The rule in force: a published one of the tier, or one that follows from the standard price. */
-export function findRule(
-  catalog: Catalog,
-  model: CatalogModel,
-  at: number,
-  tier: string,
-): PriceRule | undefined {
-  const valid = (wanted: string) =>
-    model.rules.findLast((rule) => rule.service_tier === wanted && isValid(rule, at))
-  const own = valid(tier)
-  if (own || tier === 'standard') return own
-  const standard = valid('standard')
-  return standard && derive(catalog, standard, tier)
-}
-
-function isValid({ valid_from, valid_to, daily }: PriceRule, at: number): boolean {
-  if (at < valid_from || at >= valid_to) return false
-  if (!daily) return true
-  const minute = Math.floor(at / MINUTE_MS) % MINUTES_PER_DAY
-  const [start, end] = daily
-  return start < end ? minute >= start && minute < end : minute >= start || minute < end
-}
-
-function derive(catalog: Catalog, standard: PriceRule, tier: string): PriceRule | undefined {
-  const id = `${standard.id}#${tier}`
-  if (catalog.derived.has(id)) return catalog.derived.get(id)
-  const published = catalog.tiers.find(
-    ({ provider, service_tier, models }) =>
-      provider === standard.provider && service_tier === tier && models.test(standard.model),
-  )
-  const rule = published && {
-    ...standard,
-    id,
-    service_tier: tier,
-    source: published.source,
-    prices: new Map(
-      [...standard.prices].map(([name, price]) => [name, scale(price, published.factor)]),
-    ),
-  }
-  catalog.derived.set(id, rule)
-  return rule
-}
-
-function scale(
-  price: TieredPrice,
-  [numerator, denominator]: readonly [bigint, bigint],
-): TieredPrice {
-  const times = (femtos: bigint) => divideHalfEven(femtos * numerator, denominator)
-  return {
-    base: times(price.base),
-    tiers: price.tiers.map(({ start, price: tier }) => ({ start, price: times(tier) })),
-  }
-}
-
 function applyRule(rule: PriceRule, query: PriceQuery): Priced {
   const { usage } = query
   const prompt_tokens = promptTokens(query)
-  let femtos = 0n
+  if (prompt_tokens > rule.prompt_tokens_max)
+    return unpriced(
+      `no ${rule.service_tier} price is published for ${rule.model} above ${rule.prompt_tokens_max} prompt tokens`,
+    )
+  let picos = 0n
   for (const name of TOKEN_CLASSES) {
     const tokens = usage[name]
     if (tokens === 0) continue
-    const price = rule.prices.get(name)
-    if (!price) return unpriced(`${rule.model} has no price for ${name}`)
-    femtos += classCost(price, tokens, prompt_tokens, rule.tier_mode)
+    const cost =
+      name === 'output_tokens'
+        ? outputCost(rule, usage, prompt_tokens)
+        : classCost(rule, name, tokens, prompt_tokens)
+    if (cost === undefined) return unpriced(`${rule.model} has no price for ${name}`)
+    picos += cost
   }
-  // The place of inference changes token prices only; the fraction is divided out with the last rounding.
-  const [numerator, denominator] = GEO_FACTORS[
-    `${providerId(query.provider)} ${query.inference_geo}`
-  ] ?? [1n, 1n]
-  let unit_femtos = 0n
-  if (usage.unit !== null && usage.units > 0) {
-    const price = rule.units.get(usage.unit)
-    if (price === undefined) return unpriced(`${rule.model} has no price for a ${usage.unit}`)
-    unit_femtos += price * BigInt(usage.units)
-  }
-  unit_femtos += (rule.units.get('request') ?? 0n) * BigInt(usage.requests ?? 0)
-  const total = femtos * numerator + unit_femtos * denominator
-  return { cost_nanos: divideHalfEven(total, FEMTOS_PER_NANO * denominator), rule_id: rule.id }
+  if (usage.unit === null || usage.units === 0)
+    return { cost_nanos: divideHalfEven(picos, PICOS_PER_NANO), rule_id: rule.id }
+  const unit = rule.units[usage.unit]
+  if (!unit) return unpriced(`${rule.model || rule.provider} has no price for a ${usage.unit}`)
+  // Tokens and units in one fraction, so that their sum is rounded once.
+  const total = picos * unit.per + unit.picos * BigInt(usage.units)
+  return { cost_nanos: divideHalfEven(total, PICOS_PER_NANO * unit.per), rule_id: rule.id }
 }
 
 /** How long the prompt was; of aggregated usage only what the provider says of it. */
 function promptTokens({ usage, is_single_request, context_window }: PriceQuery): number {
-  if (!is_single_request) return context_window === '200k-1M' ? Number.MAX_SAFE_INTEGER : 0
+  if (!is_single_request) return context_window === '200k-1M' ? LONG_PROMPT_TOKENS : 0
   return (
     usage.uncached_input_tokens +
     usage.cache_read_tokens +
@@ -136,16 +78,35 @@ function promptTokens({ usage, is_single_request, context_window }: PriceQuery):
   )
 }
 
+/** Reasoning is a part of the output: where it has its own price, the rest of the output keeps its own. */
+function outputCost(rule: PriceRule, usage: Usage, prompt_tokens: number): Picos | undefined {
+  const { output_tokens } = usage
+  if (!rule.prices.reasoning_tokens)
+    return classCost(rule, 'output_tokens', output_tokens, prompt_tokens)
+  const reasoning = Math.min(usage.reasoning_tokens, output_tokens)
+  const thought = classCost(rule, 'reasoning_tokens', reasoning, prompt_tokens)
+  if (reasoning === output_tokens) return thought
+  const said = classCost(rule, 'output_tokens', output_tokens - reasoning, prompt_tokens)
+  return thought === undefined || said === undefined ? undefined : thought + said
+}
+
 function classCost(
-  { base, tiers }: TieredPrice,
+  { prices, tier_mode }: PriceRule,
+  name: PriceClass,
   tokens: number,
   prompt_tokens: number,
-  mode: PriceRule['tier_mode'],
-): bigint {
-  if (mode === 'whole_prompt') {
-    const tier = tiers.findLast(({ start }) => prompt_tokens > start)
-    return (tier?.price ?? base) * BigInt(tokens)
-  }
+): Picos | undefined {
+  const price = prices[name]
+  if (!price) return undefined
+  if (price.tiers.length === 0) return price.base * BigInt(tokens)
+  // Of aggregated usage no single size is known: without a word on it, the base price.
+  if (tier_mode === 'marginal')
+    return prompt_tokens === 0 ? price.base * BigInt(tokens) : marginalCost(price, tokens)
+  const tier = price.tiers.findLast(({ start }) => prompt_tokens > start)
+  return (tier?.price ?? price.base) * BigInt(tokens)
+}
+
+function marginalCost({ base, tiers }: TieredPrice, tokens: number): Picos {
   let cost = 0n
   let rest = tokens
   for (const { start, price } of tiers.toReversed()) {

@@ -32,6 +32,7 @@ const SKEW_MS = 2 * 60_000
 const RETRY_AFTER_DEFAULT_MS = 60_000
 const RETRY_AFTER_MAX_MS = 15 * 60_000
 const RETRIED = new Set([408, 409])
+const ERROR_BYTES_MAX = 64_000
 
 /** GET only, below one base URL and on known paths only, with the retries that providers ask for. */
 export function createGet(options: HttpOptions): Http {
@@ -63,8 +64,11 @@ function waitBefore(
   if (!(error instanceof UpstreamError)) return undefined
   const { status, detail } = error
   const asked_ms = detail.retry_after_ms
+  // A longer wait is the caller's: the whole connection has to pause, not this request alone.
   if (status === 429)
-    return asked_ms !== undefined && asked_ms <= patience_ms ? asked_ms : undefined
+    return detail.should_retry !== false && asked_ms !== undefined && asked_ms <= patience_ms
+      ? asked_ms
+      : undefined
   const is_transient = detail.should_retry ?? (status === 0 || status >= 500 || RETRIED.has(status))
   if (!is_transient || detail.code === 'window_too_large') return undefined
   return asked_ms ?? backoff_ms * 2 ** (attempt - 1) * (1 + jitter() * 0.2)
@@ -74,7 +78,7 @@ async function send(agent: Agent, options: HttpOptions, query: Query): Promise<u
   const { provider, admin, key, signal, timeout_ms = 30_000 } = options
   if (!admin.paths.some((path) => path.test(query.path)))
     throw new Error(`${provider}: the path ${query.path} is not on the list of what may be read`)
-  const url = new URL(options.base_url + query.path)
+  const url = new URL(options.base_url.replace(/\/+$/, '') + query.path)
   for (const [name, value] of query.params) url.searchParams.append(name, value)
   const deadline = AbortSignal.timeout(timeout_ms)
   try {
@@ -89,9 +93,11 @@ async function send(agent: Agent, options: HttpOptions, query: Query): Promise<u
       signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
     })
     noteSkew(response.headers['date'], options)
-    const text = await readBody(response, options)
-    if (response.statusCode === 200) return parseBody(provider, text)
-    throw refusal(options, response, text)
+    if (response.statusCode !== 200)
+      throw refusal(options, response, (await collect(response.body, ERROR_BYTES_MAX)) ?? '')
+    const data = parseBody(provider, await readBody(response, options))
+    query.onHeaders?.(Object.fromEntries(Object.entries(response.headers).map(firstValue)))
+    return data
   } catch (error) {
     if (error instanceof UpstreamError || signal?.aborted) throw error
     throw unreachable(provider, error, deadline.aborted, timeout_ms)
@@ -100,21 +106,27 @@ async function send(agent: Agent, options: HttpOptions, query: Query): Promise<u
 
 type Response = Awaited<ReturnType<typeof request>>
 
-/** 20 MB of a report that came whole is a window to be cut, not a body to be kept. */
+/** A report over the cap is a window to be cut, not a body to be kept. */
 async function readBody(
   { body }: Response,
   { provider, body_bytes_max = 20_000_000 }: HttpOptions,
 ): Promise<string> {
+  const text = await collect(body, body_bytes_max)
+  if (text !== undefined) return text
+  throw new UpstreamError(provider, 200, `${provider} sent more than is read at once.`, {
+    code: 'window_too_large',
+  })
+}
+
+async function collect(body: Response['body'], bytes_max: number): Promise<string | undefined> {
   const chunks: Uint8Array[] = []
   let bytes = 0
   for await (const chunk of body) {
     const part = chunk as Uint8Array
     bytes += part.length
-    if (bytes > body_bytes_max) {
+    if (bytes > bytes_max) {
       body.destroy()
-      throw new UpstreamError(provider, 200, `${provider} sent more than is read at once.`, {
-        code: 'window_too_large',
-      })
+      return undefined
     }
     chunks.push(part)
   }
@@ -181,11 +193,15 @@ function retryAfter(headers: Response['headers'], now: number): number | undefin
   const server_now = Date.parse(single(headers['date']) ?? '') || now
   const until = Date.parse(after ?? '') - server_now
   const wait = [ms, seconds * 1000, until].find((value) => Number.isFinite(value))
-  return wait === undefined ? undefined : Math.min(Math.max(wait, 0), RETRY_AFTER_MAX_MS)
+  return wait === undefined ? undefined : Math.min(Math.max(Math.ceil(wait), 0), RETRY_AFTER_MAX_MS)
 }
 
 function single(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value[0] : value
+}
+
+function firstValue([name, value]: [string, string | string[] | undefined]) {
+  return [name, single(value)] as const
 }
 
 function parseFlag(text: string | undefined): boolean | undefined {

@@ -6,8 +6,8 @@ const KINDS: readonly (readonly [prefix: RegExp, kind: string])[] = [
   [/^olt_/, 'an Outlay access token'],
   [/^sk-ant-admin/, 'an Anthropic admin key'],
   [/^sk-ant-oat/, 'an Anthropic OAuth token'],
-  [/^sk-ant-/, 'an Anthropic API key for inference'],
-  [/^sk-or-v1-/, 'an OpenRouter API key for inference'],
+  [/^sk-ant-api/, 'an Anthropic API key for inference'],
+  [/^sk-ant-/, 'an Anthropic key'],
   [/^sk-or-/, 'an OpenRouter key'],
   [/^sk-admin-/, 'an OpenAI admin key'],
   [/^sk-svcacct-/, 'an OpenAI service account key'],
@@ -28,6 +28,8 @@ export function refuseKeyOf({
   key_help: AdminApi['key_help']
 }): AdminApi['refuseKey'] {
   return function refuseKey(key) {
+    if (!/^[\x21-\x7e]+$/.test(key))
+      return `This has spaces, line breaks or letters that no key has. Needed: ${key_help.kind}. Make one at ${key_help.url}`
     if (accepted.some((prefix) => prefix.test(key))) return null
     const found = KINDS.find(([prefix]) => prefix.test(key))
     if (!found) return null

@@ -38,6 +38,8 @@ export type Query = {
   readonly path: string
   readonly params: readonly (readonly [name: string, value: string])[]
   readonly headers?: Readonly<Record<string, string>>
+  /** Gets the headers of a good answer, names in lower case: what the body does not say. */
+  readonly onHeaders?: (headers: Readonly<Record<string, string | undefined>>) => void
 }
 
 /** Sends one query and gives the parsed JSON body; retries, limits and redaction are inside. */

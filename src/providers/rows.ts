@@ -1,5 +1,6 @@
 import * as z from 'zod'
-import type { ReportRows } from './provider.ts'
+import type { Nanos } from '../money.ts'
+import type { ReportRows, Variant } from './provider.ts'
 
 /** Raw texts are kept for so many rows of one read; a provider that adds a field to all must not double the store. */
 const RAW_ROWS_MAX = 500
@@ -13,6 +14,9 @@ export type Rows = ReportRows & {
 export function emptyRows(): Rows {
   return { usage: [], cost: [], assistant: [], malformed: [], unfamiliar: 0, refreshed_at: null }
 }
+
+/** The last resort of a report that not every organisation has: without it there are no rows of it. */
+export const absent: Variant = { grouping: 'absent', read: async () => emptyRows() }
 
 /** A token or request count: a whole number that is exact in a double. */
 export const Count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
@@ -37,6 +41,28 @@ export function readRow<Schema extends z.ZodType>(
     bucket_start,
     reason: `${issue?.path.join('.') || 'row'}: ${issue?.code ?? 'invalid'}`,
   })
+  return undefined
+}
+
+/** What the store's 64-bit integers hold: more than nine thousand million dollars. */
+const NANOS_MAX = 2n ** 63n - 1n
+
+export const Amount = z.union([z.string().max(400), z.number()])
+
+/** An amount to its last digit; one that is no number is written down as malformed. */
+export function readAmount(
+  rows: Rows,
+  bucket_start: number | null,
+  amount: string | number,
+  nanosFrom: (amount: string | number) => Nanos,
+): Nanos | undefined {
+  try {
+    const nanos = nanosFrom(amount)
+    if (nanos <= NANOS_MAX && nanos >= -NANOS_MAX) return nanos
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+  }
+  rows.malformed.push({ bucket_start, reason: 'amount: not a decimal number' })
   return undefined
 }
 

@@ -1,10 +1,10 @@
 import * as z from 'zod'
 import { DAY_MS, floorTo, isoTime } from '../../clock.ts'
-import type { UpstreamError } from '../../errors.ts'
 import type { Dimensions } from '../../ledger/bucket.ts'
 import { nanosFromCents } from '../../money.ts'
 import type { Query, Range, Variant } from '../provider.ts'
 import {
+  Amount,
   Count,
   emptyRows,
   fieldsOf,
@@ -13,9 +13,19 @@ import {
   OptionalText,
   type Rows,
   rawOfUnfamiliar,
+  readAmount,
   readRow,
 } from '../rows.ts'
-import { componentOf, readPage, repeated, SERVICE_TIERS, TokenFields, usageOf } from './rows.ts'
+import {
+  componentOf,
+  hasNewCounts,
+  isClosed,
+  readPage,
+  repeated,
+  SERVICE_TIERS,
+  TokenFields,
+  usageOf,
+} from './rows.ts'
 
 /**
  * The Usage and Cost Analytics API (beta): flat rows that know key, person and workspace of every cost.
@@ -37,16 +47,10 @@ function range(now: number): Range {
   return { start: analyticsFloor(now), end: Number.POSITIVE_INFINITY }
 }
 
-const CLOSED = ['organization_not_enrolled_in_beta', 'organization_type_not_supported']
-
-function refuses({ status, detail }: UpstreamError): boolean {
-  return status === 404 || (status === 400 && CLOSED.includes(detail.code ?? ''))
-}
-
 export const analyticsUsage: Variant = {
   grouping: 'analytics:v1',
   range,
-  refuses,
+  refuses: isClosed,
   async read(window, pages) {
     const rows = emptyRows()
     await pages(query('/v1/organizations/analytics/usage', window, '1h', DIMENSIONS), (body) => {
@@ -62,7 +66,7 @@ export const analyticsUsage: Variant = {
 export const analyticsCost: Variant = {
   grouping: 'analytics:v1',
   range,
-  refuses,
+  refuses: isClosed,
   async read(window, pages) {
     const rows = emptyRows()
     const dimensions = [...DIMENSIONS, 'cost_type', 'token_type']
@@ -114,11 +118,13 @@ const Group = z.object({
   token_type: OptionalText,
 })
 
+const UsageFields = TokenFields.extend({ total_tokens: z.unknown(), requests: Count.nullish() })
+
 const UsageRow = z.object({
   starting_at: Instant,
   ending_at: z.unknown(),
   group: Group,
-  usage: TokenFields.extend({ requests: Count.nullish() }),
+  usage: UsageFields,
 })
 
 const CostRow = z.object({
@@ -126,19 +132,24 @@ const CostRow = z.object({
   ending_at: z.unknown(),
   group: Group,
   cost: z.object({
-    amount: z.union([z.string(), z.number()]),
-    list_amount: z.union([z.string(), z.number()]).nullish(),
+    amount: Amount,
+    list_amount: Amount.nullish(),
     currency: z.string(),
   }),
 })
 
 const USAGE_FIELDS = fieldsOf(UsageRow)
+const COUNT_FIELDS = fieldsOf(UsageFields)
 const COST_FIELDS = fieldsOf(CostRow)
 
 function addUsage(rows: Rows, raw: unknown): void {
   const row = readRow(rows, UsageRow, raw, bucketOf(raw))
   if (!row) return
-  const is_new = hasOtherFields(raw, USAGE_FIELDS) || !SERVICE_TIERS.has(row.group.service_tier)
+  const is_new =
+    hasOtherFields(raw, USAGE_FIELDS) ||
+    hasOtherFields(row.usage, COUNT_FIELDS) ||
+    hasNewCounts(row.usage) ||
+    isNewGroup(row.group)
   rows.usage.push({
     bucket_start: row.starting_at,
     dims: dimensionsOf(row.group),
@@ -152,10 +163,9 @@ function addCost(rows: Rows, raw: unknown): void {
   if (!row) return
   const { group, cost } = row
   const { component, is_known } = componentOf(group.cost_type, group.token_type)
-  const amounts = readAmounts(rows, row.starting_at, cost)
-  if (!amounts) return
-  const is_new =
-    !is_known || hasOtherFields(raw, COST_FIELDS) || !SERVICE_TIERS.has(group.service_tier)
+  const amount_nanos = readAmount(rows, row.starting_at, cost.amount, nanosFromCents)
+  if (amount_nanos === undefined) return
+  const is_new = !is_known || hasOtherFields(raw, COST_FIELDS) || isNewGroup(group)
   rows.cost.push({
     bucket_start: row.starting_at,
     dims: {
@@ -163,31 +173,30 @@ function addCost(rows: Rows, raw: unknown): void {
       component,
       ...(is_known ? {} : { other: `${group.cost_type} ${group.token_type}` }),
     },
-    ...amounts,
+    amount_nanos,
+    list_nanos: listNanos(cost.list_amount),
     currency: cost.currency.toLowerCase(),
     raw_amount: String(cost.amount).slice(0, 100),
     ...rawOfUnfamiliar(rows, raw, is_new),
   })
 }
 
-/** Amounts are decimal texts in cents. */
-export function readAmounts(
-  rows: Rows,
-  bucket_start: number,
-  {
-    amount,
-    list_amount,
-  }: { amount: string | number; list_amount?: string | number | null | undefined },
-): { amount_nanos: bigint; list_nanos: bigint | null } | undefined {
-  try {
-    return {
-      amount_nanos: nanosFromCents(amount),
-      list_nanos: list_amount == null ? null : nanosFromCents(list_amount),
-    }
-  } catch {
-    rows.malformed.push({ bucket_start, reason: 'amount: not a decimal number' })
-    return undefined
-  }
+/** Decimal cents too; only shown beside the amount, so that a bad one does not cost the row. */
+function listNanos(list_amount: string | number | null | undefined) {
+  if (list_amount == null) return null
+  return readAmount(emptyRows(), null, list_amount, nanosFromCents) ?? null
+}
+
+const ACTOR_TYPES: ReadonlySet<string | undefined> = new Set([
+  undefined,
+  'api_actor',
+  'federated_actor',
+  'service_account_actor',
+  'user_actor',
+])
+
+function isNewGroup({ service_tier, actor }: z.output<typeof Group>): boolean {
+  return !SERVICE_TIERS.has(service_tier) || !ACTOR_TYPES.has(actor?.type)
 }
 
 function dimensionsOf(group: z.output<typeof Group>): Dimensions {

@@ -8,10 +8,11 @@ import {
   OptionalCount,
   OptionalText,
   type Rows,
+  readAmount,
   readRow,
   Text,
 } from '../rows.ts'
-import { readPage } from './rows.ts'
+import { isClosed, readPage } from './rows.ts'
 
 /**
  * The Claude Code report: one UTC day a call, one record a person, terminal and way of paying. Its costs
@@ -20,6 +21,7 @@ import { readPage } from './rows.ts'
  */
 export const claudeCode: Variant = {
   grouping: 'claude-code:v1',
+  refuses: isClosed,
   async read({ start, end }, pages) {
     const rows = emptyRows()
     for (let day = start; day < end; day += DAY_MS) {
@@ -37,6 +39,8 @@ export const claudeCode: Variant = {
   },
 }
 
+const CUSTOMER_TYPES = new Set(['api', 'subscription'])
+
 const Record = z.object({
   date: Instant,
   actor: z.object({ email_address: OptionalText, api_key_name: OptionalText }),
@@ -52,7 +56,9 @@ const Record = z.object({
         cache_read: OptionalCount,
         cache_creation: OptionalCount,
       }),
-      estimated_cost: z.object({ amount: z.number(), currency: z.string() }).nullish(),
+      estimated_cost: z
+        .object({ amount: z.number(), currency: z.literal(['USD', 'usd']) })
+        .nullish(),
     }),
   ),
 })
@@ -60,7 +66,10 @@ const Record = z.object({
 function addRecord(rows: Rows, raw: unknown, day: number): void {
   const record = readRow(rows, Record, raw, day)
   if (!record) return
-  for (const { model, tokens, estimated_cost } of record.model_breakdown)
+  if (!CUSTOMER_TYPES.has(record.customer_type)) rows.unfamiliar += 1
+  for (const { model, tokens, estimated_cost } of record.model_breakdown) {
+    const estimated_nanos = readAmount(rows, day, estimated_cost?.amount ?? 0, nanosFromCents)
+    if (estimated_nanos === undefined) continue
     rows.assistant.push({
       bucket_start: day,
       user: record.actor.email_address ?? record.actor.api_key_name ?? '',
@@ -73,6 +82,7 @@ function addRecord(rows: Rows, raw: unknown, day: number): void {
       cache_read_tokens: tokens.cache_read,
       cache_write_tokens: tokens.cache_creation,
       output_tokens: tokens.output,
-      estimated_nanos: nanosFromCents(estimated_cost?.amount ?? 0),
+      estimated_nanos,
     })
+  }
 }

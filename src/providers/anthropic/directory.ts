@@ -55,11 +55,16 @@ async function listWorkspaces(get: Get): Promise<DirectoryEntry[]> {
   return all.map((item) => ({
     kind: 'workspace',
     id: item.id,
-    name: item.name ?? item.id,
+    name: item.name || item.id,
     status: item.archived_at === null ? 'active' : 'archived',
     is_default: item.id === home,
   }))
 }
+
+/** Stands for the default workspace where the key may not ask for its id. */
+const NAMELESS = 'default'
+/** Answers that stay so; after any other the read fails, lest its rows move to another id and back. */
+const HIDDEN = new Set([400, 401, 403, 404])
 
 const homes = new WeakMap<Get, Promise<string>>()
 
@@ -70,9 +75,13 @@ export function findDefaultWorkspace(get: Get): Promise<string> {
   const asked = listItems(get, 'workspaces', [...ARCHIVED, ['include_default', 'true']]).then(
     (all) => askDefaultWorkspace(get, all),
   )
-  homes.set(get, asked)
-  asked.catch(() => homes.delete(get))
-  return asked
+  const home = asked.catch((error) => {
+    if (error instanceof UpstreamError && HIDDEN.has(error.status)) return NAMELESS
+    homes.delete(get)
+    throw error
+  })
+  homes.set(get, home)
+  return home
 }
 
 const ARCHIVED: readonly (readonly [string, string])[] = [['include_archived', 'true']]
@@ -80,7 +89,7 @@ const ARCHIVED: readonly (readonly [string, string])[] = [['include_archived', '
 /** It is the one that only `include_default` lists. */
 async function askDefaultWorkspace(get: Get, all: readonly Item[]): Promise<string> {
   const others = new Set((await listItems(get, 'workspaces', ARCHIVED)).map(({ id }) => id))
-  return all.find(({ id }) => !others.has(id))?.id ?? 'default'
+  return all.find(({ id }) => !others.has(id))?.id ?? NAMELESS
 }
 
 async function listItems(
@@ -111,12 +120,12 @@ function keyEntry({ id, name, status, scope, workspace_id }: Item): DirectoryEnt
   return {
     kind: 'api_key',
     id,
-    name: name ?? id,
+    name: name || id,
     ...(parent_id ? { parent_id } : {}),
     ...(status ? { status } : {}),
   }
 }
 
 function userEntry({ id, name, email }: Item): DirectoryEntry {
-  return { kind: 'user', id, name: email ?? name ?? id }
+  return { kind: 'user', id, name: email || name || id }
 }

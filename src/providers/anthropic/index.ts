@@ -3,6 +3,7 @@ import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../clock.ts'
 import { refuseKeyOf } from '../key-kind.ts'
 import { contractError } from '../pages.ts'
 import type { AdminApi, Provider, Report } from '../provider.ts'
+import { absent } from '../rows.ts'
 import { analyticsCost, analyticsUsage } from './analytics.ts'
 import { claudeCode } from './claude-code.ts'
 import { listNames } from './directory.ts'
@@ -44,7 +45,7 @@ const reports: readonly Report[] = [
     settle_ms: 0,
     floor: () => Number.NEGATIVE_INFINITY,
     serves_current: true,
-    variants: [claudeCode],
+    variants: [claudeCode, absent],
   },
 ]
 
@@ -71,7 +72,8 @@ const admin: AdminApi = {
     /^\/v1\/organizations\/usage_report\/(messages|claude_code)$/,
   ],
   key_help,
-  refuseKey: refuseKeyOf({ accepted: [/^sk-ant-admin/, /^sk-ant-oat/], key_help }),
+  // Analytics keys of claude.ai organisations have a prefix that is not documented.
+  refuseKey: refuseKeyOf({ accepted: [/^sk-ant-(?!api)/], key_help }),
   // An OAuth token goes where tokens go: https://platform.claude.com/docs/en/api/admin-api
   headers: (key) => ({
     'anthropic-version': '2023-06-01',

@@ -1,9 +1,11 @@
 import * as z from 'zod'
 import { isoTime } from '../../clock.ts'
 import type { UpstreamError } from '../../errors.ts'
+import { nanosFromCents } from '../../money.ts'
 import { contractError } from '../pages.ts'
 import type { Get, Query, Range, Variant } from '../provider.ts'
 import {
+  Amount,
   emptyRows,
   fieldsOf,
   hasOtherFields,
@@ -11,11 +13,20 @@ import {
   OptionalText,
   type Rows,
   rawOfUnfamiliar,
+  readAmount,
   readRow,
 } from '../rows.ts'
-import { readAmounts } from './analytics.ts'
 import { findDefaultWorkspace } from './directory.ts'
-import { componentOf, ID, readPage, repeated, SERVICE_TIERS, TokenFields, usageOf } from './rows.ts'
+import {
+  componentOf,
+  hasNewCounts,
+  ID,
+  readPage,
+  repeated,
+  SERVICE_TIERS,
+  TokenFields,
+  usageOf,
+} from './rows.ts'
 
 /**
  * The reports before the analytics API: usage by every dimension, cost only by workspace and
@@ -118,7 +129,8 @@ const USAGE_FIELDS = fieldsOf(UsageRow)
 function addUsage(rows: Rows, bucket_start: number, raw: unknown, home: string): void {
   const row = readRow(rows, UsageRow, raw, bucket_start)
   if (!row) return
-  const is_new = hasOtherFields(raw, USAGE_FIELDS) || !SERVICE_TIERS.has(row.service_tier)
+  const is_new =
+    hasOtherFields(raw, USAGE_FIELDS) || hasNewCounts(row) || !SERVICE_TIERS.has(row.service_tier)
   rows.usage.push({
     bucket_start,
     dims: {
@@ -138,7 +150,7 @@ function addUsage(rows: Rows, bucket_start: number, raw: unknown, home: string):
 }
 
 const CostRow = z.object({
-  amount: z.union([z.string(), z.number()]),
+  amount: Amount,
   currency: z.string(),
   description: OptionalText,
   cost_type: OptionalText,
@@ -153,8 +165,8 @@ const COST_FIELDS = fieldsOf(CostRow)
 
 function addCost(rows: Rows, bucket_start: number, raw: unknown, home: string): void {
   const row = readRow(rows, CostRow, raw, bucket_start)
-  const amounts = row && readAmounts(rows, bucket_start, row)
-  if (!row || !amounts) return
+  const amount_nanos = row && readAmount(rows, bucket_start, row.amount, nanosFromCents)
+  if (!row || amount_nanos === undefined) return
   const { component, is_known } = componentOf(row.cost_type, row.token_type)
   // Key and person are not in this report; the model of a search is not either, though usage knows it.
   const model = component === 'web_search' && row.model === null ? {} : { model: row.model ?? '' }
@@ -176,7 +188,8 @@ function addCost(rows: Rows, bucket_start: number, raw: unknown, home: string): 
       ...(row.description === null ? {} : { line_item: row.description }),
       ...(is_known ? {} : { other: `${row.cost_type} ${row.token_type}` }),
     },
-    ...amounts,
+    amount_nanos,
+    list_nanos: null,
     currency: row.currency.toLowerCase(),
     raw_amount: String(row.amount).slice(0, 100),
     ...rawOfUnfamiliar(

@@ -1,21 +1,35 @@
 import * as z from 'zod'
+import type { UpstreamError } from '../../errors.ts'
 import type { CostComponent } from '../../ledger/bucket.ts'
 import { NO_USAGE, type Usage } from '../../usage.ts'
 import { contractError } from '../pages.ts'
-import { Count, OptionalCount } from '../rows.ts'
+import { Count, fieldsOf, hasOtherFields, OptionalCount } from '../rows.ts'
 
 export const ID = 'anthropic'
 
+const CacheCreation = z.looseObject({
+  ephemeral_5m_input_tokens: OptionalCount,
+  ephemeral_1h_input_tokens: OptionalCount,
+})
+const ServerTools = z.looseObject({ web_search_requests: OptionalCount })
+
 /** Tokens of one row; input excludes cache, and cache writes are split by how long they live. */
-export const TokenFields = z.object({
+export const TokenFields = z.looseObject({
   uncached_input_tokens: Count,
   output_tokens: Count,
   cache_read_input_tokens: OptionalCount,
-  cache_creation: z
-    .object({ ephemeral_5m_input_tokens: OptionalCount, ephemeral_1h_input_tokens: OptionalCount })
-    .nullish(),
-  server_tool_use: z.object({ web_search_requests: OptionalCount }).nullish(),
+  cache_creation: CacheCreation.nullish(),
+  server_tool_use: ServerTools.nullish(),
 })
+
+/** Whether the nested counts have a class that we do not know and so do not count. */
+export function hasNewCounts(row: z.output<typeof TokenFields>): boolean {
+  return (
+    hasOtherFields(row.cache_creation, CACHE_FIELDS) || hasOtherFields(row.server_tool_use, TOOLS)
+  )
+}
+const CACHE_FIELDS = fieldsOf(CacheCreation)
+const TOOLS = fieldsOf(ServerTools)
 
 export function usageOf(row: z.output<typeof TokenFields>, requests: number | null): Usage {
   const searches = row.server_tool_use?.web_search_requests ?? 0
@@ -70,6 +84,13 @@ export const SERVICE_TIERS: ReadonlySet<string | null> = new Set([
   'priority',
   'priority_on_demand',
 ])
+
+const CLOSED = ['organization_not_enrolled_in_beta', 'organization_type_not_supported']
+
+/** The organisation does not have this report; another one, or none, takes its place. */
+export function isClosed({ status, detail }: UpstreamError): boolean {
+  return status === 404 || (status === 400 && CLOSED.includes(detail.code ?? ''))
+}
 
 const Envelope = z.object({
   data: z.array(z.unknown()),

@@ -4,12 +4,14 @@ import type { CostComponent, Dimensions } from '../../ledger/bucket.ts'
 import { nanosFromUsd } from '../../money.ts'
 import type { Report, Variant } from '../provider.ts'
 import {
+  Amount,
   emptyRows,
   fieldsOf,
   hasOtherFields,
   OptionalText,
   type Rows,
   rawOfUnfamiliar,
+  readAmount,
   readRow,
 } from '../rows.ts'
 import { readBuckets, reportQuery } from './rows.ts'
@@ -22,7 +24,9 @@ const KEYED_SINCE = Date.parse('2025-12-06T00:00:00Z')
 const keyed: Variant = {
   grouping: 'keyed:v1',
   range: () => ({ start: KEYED_SINCE, end: Number.POSITIVE_INFINITY }),
-  refuses: ({ status, detail }) => status === 400 && detail.param === 'start_time',
+  // An unreadable date has the same parameter and another code: that one is a fault of ours.
+  refuses: ({ status, detail }) =>
+    status === 400 && detail.param === 'start_time' && detail.code === 'invalid_request_error',
   read: (window, pages) => readCosts(window, pages, ['project_id', 'api_key_id', 'line_item']),
 }
 
@@ -58,7 +62,7 @@ async function readCosts(
 }
 
 const Row = z.object({
-  amount: z.object({ value: z.union([z.number(), z.string()]), currency: z.string() }),
+  amount: z.object({ value: Amount, currency: z.string() }),
   line_item: OptionalText,
   project_id: OptionalText,
   api_key_id: OptionalText,
@@ -76,11 +80,8 @@ const KNOWN_FIELDS = new Set([
 function addRow(rows: Rows, bucket_start: number, raw: unknown, has_keys: boolean): void {
   const row = readRow(rows, Row, raw, bucket_start)
   if (!row) return
-  const amount_nanos = parseAmount(row.amount.value)
-  if (amount_nanos === undefined) {
-    rows.malformed.push({ bucket_start, reason: 'amount.value: not a decimal number' })
-    return
-  }
+  const amount_nanos = readAmount(rows, bucket_start, row.amount.value, nanosFromUsd)
+  if (amount_nanos === undefined) return
   const holder = has_keys ? { workspace: row.project_id ?? '', api_key: row.api_key_id ?? '' } : {}
   rows.cost.push({
     bucket_start,
@@ -91,14 +92,6 @@ function addRow(rows: Rows, bucket_start: number, raw: unknown, has_keys: boolea
     raw_amount: String(row.amount.value).slice(0, 100),
     ...rawOfUnfamiliar(rows, raw, hasOtherFields(raw, KNOWN_FIELDS)),
   })
-}
-
-function parseAmount(value: number | string): bigint | undefined {
-  try {
-    return nanosFromUsd(value)
-  } catch {
-    return undefined
-  }
 }
 
 const COMPONENTS: Readonly<Record<string, CostComponent>> = {
@@ -114,6 +107,8 @@ const COMPONENTS: Readonly<Record<string, CostComponent>> = {
   images: 'image',
   characters: 'character',
   duration_seconds: 'second',
+  duration_minutes: 'second',
+  duration_hours: 'second',
 }
 
 /** Tools that are billed by the call; only searches of the web belong to a model that usage knows. */

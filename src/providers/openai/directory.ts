@@ -80,18 +80,18 @@ async function listItems(
 }
 
 function projectEntry({ id, name, status }: Item): DirectoryEntry {
-  return { kind: 'workspace', id, name: name ?? id, ...(status ? { status } : {}) }
+  return { kind: 'workspace', id, name: name || id, ...(status ? { status } : {}) }
 }
 
 function keyEntry({ id, name }: Item, parent_id: string): DirectoryEntry {
-  return { kind: 'api_key', id, name: name ?? id, parent_id }
+  return { kind: 'api_key', id, name: name || id, parent_id }
 }
 
 function accountEntry({ owner }: Item): DirectoryEntry[] {
   const account = owner?.service_account
-  return account ? [{ kind: 'user', id: account.id, name: account.name ?? account.id }] : []
+  return account ? [{ kind: 'user', id: account.id, name: account.name || account.id }] : []
 }
 
 function userEntry({ id, name, email }: Item): DirectoryEntry {
-  return { kind: 'user', id, name: email ?? name ?? id }
+  return { kind: 'user', id, name: email || name || id }
 }

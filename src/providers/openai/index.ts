@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { DAY_MS, floorTo } from '../../clock.ts'
+import { DAY_MS } from '../../clock.ts'
 import { UpstreamError } from '../../errors.ts'
 import { refuseKeyOf } from '../key-kind.ts'
 import type { AdminApi, Get, Provider } from '../provider.ts'
@@ -42,12 +42,16 @@ const admin: AdminApi = {
   listNames,
 }
 
+/** https://platform.openai.com/docs/api-reference/debugging-requests: which organisation answered. */
+const ORGANIZATION_HEADER = 'openai-organization'
+
 /**
- * No endpoint names the organisation. The oldest project stays the same whatever key asks; a key that
- * may read usage only cannot see projects, and then all such keys count as one organisation.
+ * No endpoint names the organisation. A header may; else its oldest project stays the same whatever key
+ * asks. Where a key that reads usage only sees neither, all such keys count as one organisation.
  */
 async function identify(get: Get): Promise<{ id: string; name: null }> {
-  const start = floorTo(Date.parse('2026-01-01'), DAY_MS) / 1000
+  const start = Date.parse('2026-01-01T00:00:00Z') / 1000
+  let organization: string | undefined
   await get({
     path: '/organization/costs',
     params: [
@@ -55,16 +59,22 @@ async function identify(get: Get): Promise<{ id: string; name: null }> {
       ['end_time', String(start + DAY_MS / 1000)],
       ['limit', '1'],
     ],
+    onHeaders: (headers) => {
+      organization = headers[ORGANIZATION_HEADER]
+    },
   })
+  return { id: organization || (await oldestProject(get)) || 'organization', name: null }
+}
+
+async function oldestProject(get: Get): Promise<string | undefined> {
   try {
     const projects = await listProjects(get)
     const [oldest] = projects.sort(
       (a, b) => (a.created_at ?? 0) - (b.created_at ?? 0) || (a.id < b.id ? -1 : 1),
     )
-    return { id: oldest?.id ?? 'organization', name: null }
+    return oldest?.id
   } catch (error) {
-    if (error instanceof UpstreamError && [401, 403].includes(error.status))
-      return { id: 'organization', name: null }
+    if (error instanceof UpstreamError && [401, 403].includes(error.status)) return undefined
     throw error
   }
 }

@@ -4,6 +4,7 @@ import type { Dimensions } from '../../ledger/bucket.ts'
 import { NO_USAGE, type Unit, type Usage } from '../../usage.ts'
 import type { Report, Variant } from '../provider.ts'
 import {
+  absent,
   Count,
   emptyRows,
   hasOtherFields,
@@ -20,7 +21,7 @@ type Kind = {
   readonly name: string
   readonly group_by: readonly string[]
   readonly width: '1h' | '1d'
-  /** Turns the row's measures into usage; null: the row contradicts itself. */
+  /** Turns the row's measures into usage; null: one is missing, or is less than its parts. */
   read(row: Measures): Usage | null
 }
 
@@ -28,15 +29,15 @@ const BY_MODEL = ['project_id', 'user_id', 'api_key_id', 'model']
 const TEXT_DIMENSIONS = [...BY_MODEL, 'batch', 'service_tier']
 
 const Measures = z.object({
-  input_tokens: OptionalCount,
+  input_tokens: Count.nullish(),
   input_uncached_tokens: Count.nullish(),
   input_cached_tokens: OptionalCount,
-  input_cache_write_tokens: OptionalCount,
+  input_cache_write_tokens: Count.nullish(),
   input_cache_write_30m_tokens: Count.nullish(),
   input_cache_write_12h_tokens: Count.nullish(),
   input_audio_tokens: OptionalCount,
   input_image_tokens: OptionalCount,
-  output_tokens: OptionalCount,
+  output_tokens: Count.nullish(),
   output_audio_tokens: OptionalCount,
   output_image_tokens: OptionalCount,
   num_model_requests: Count.nullish(),
@@ -82,8 +83,8 @@ const SERVICE_TIERS: ReadonlySet<string | null> = new Set([
 ])
 
 const KINDS: readonly Kind[] = [
-  { name: 'completions', group_by: TEXT_DIMENSIONS, width: '1h', read: readText },
-  { name: 'decisions', group_by: TEXT_DIMENSIONS, width: '1h', read: readText },
+  { name: 'completions', group_by: TEXT_DIMENSIONS, width: '1h', read: readAnswered },
+  { name: 'decisions', group_by: TEXT_DIMENSIONS, width: '1h', read: readAnswered },
   { name: 'embeddings', group_by: BY_MODEL, width: '1d', read: readText },
   { name: 'moderations', group_by: BY_MODEL, width: '1d', read: readText },
   {
@@ -161,17 +162,18 @@ function byDimensions(kind: Kind): Variant {
   }
 }
 
-const absent: Variant = { grouping: 'absent', read: async () => emptyRows() }
-
 function addRow(rows: Rows, kind: Kind, bucket_start: number, raw: unknown): void {
   const row = readRow(rows, Row, raw, bucket_start)
   if (!row) return
   const usage = kind.read(row)
   if (!usage) {
-    rows.malformed.push({ bucket_start, reason: 'input_tokens: less than its parts' })
+    rows.malformed.push({ bucket_start, reason: 'counts: missing, or less than their parts' })
     return
   }
-  const is_new = hasOtherFields(raw, KNOWN_FIELDS) || !SERVICE_TIERS.has(row.service_tier)
+  const is_new =
+    hasOtherFields(raw, KNOWN_FIELDS) ||
+    !SERVICE_TIERS.has(row.service_tier) ||
+    hasUnsplitWrites(row)
   rows.usage.push({
     bucket_start,
     dims: dimensionsOf(kind, row),
@@ -182,12 +184,14 @@ function addRow(rows: Rows, kind: Kind, bucket_start: number, raw: unknown): voi
 
 function dimensionsOf(kind: Kind, row: z.output<typeof Row>): Dimensions {
   const other = [row.size, row.source, row.vector_store_id, row.context_level].filter(Boolean)
+  const has = (name: string) => kind.group_by.includes(name)
   return {
+    // What is stored or started for a project belongs to no model, and costs say so too.
     model: row.model ?? '',
-    api_key: row.api_key_id ?? '',
     workspace: row.project_id ?? '',
-    user: row.user_id ?? '',
-    ...(kind.group_by.includes('service_tier') ? { service_tier: tierOf(row) } : {}),
+    ...(has('api_key_id') ? { api_key: row.api_key_id ?? '' } : {}),
+    ...(has('user_id') ? { user: row.user_id ?? '' } : {}),
+    ...(has('service_tier') ? { service_tier: tierOf(row) } : {}),
     ...(other.length > 0 ? { other: other.join(' ') } : {}),
   }
 }
@@ -202,11 +206,12 @@ function tierOf({ batch, service_tier }: z.output<typeof Row>): string {
 
 /** `input_tokens` includes cached, cache-writing, audio and image tokens; here each is in one class. */
 function readText(row: Measures): Usage | null {
-  const writes = row.input_cache_write_tokens
+  if (row.input_tokens == null) return null
+  const long = row.input_cache_write_12h_tokens ?? 0
+  const writes = row.input_cache_write_tokens ?? (row.input_cache_write_30m_tokens ?? 0) + long
   const uncached = row.input_uncached_tokens ?? row.input_tokens - row.input_cached_tokens - writes
   const text = uncached - row.input_audio_tokens - row.input_image_tokens
-  const output = row.output_tokens - row.output_audio_tokens - row.output_image_tokens
-  const long = row.input_cache_write_12h_tokens ?? 0
+  const output = (row.output_tokens ?? 0) - row.output_audio_tokens - row.output_image_tokens
   if (text < 0 || output < 0 || writes < long) return null
   return {
     ...NO_USAGE,
@@ -222,6 +227,17 @@ function readText(row: Measures): Usage | null {
     output_image_tokens: row.output_image_tokens,
     requests: row.num_model_requests ?? null,
   }
+}
+
+function readAnswered(row: Measures): Usage | null {
+  return row.output_tokens == null ? null : readText(row)
+}
+
+/** Older answers give cache writes in one sum; it stands in the short class, which is the cheaper one. */
+function hasUnsplitWrites(row: Measures): boolean {
+  const is_split =
+    row.input_cache_write_30m_tokens != null || row.input_cache_write_12h_tokens != null
+  return (row.input_cache_write_tokens ?? 0) > 0 && !is_split
 }
 
 /** Tool calls are requests of a tool, and counted as such; model requests stand in `completions`. */

@@ -2,8 +2,8 @@ import * as z from 'zod'
 import { sha256 } from '../../ids.ts'
 import { refuseKeyOf } from '../key-kind.ts'
 import type { AdminApi, Provider } from '../provider.ts'
-import { activity, ID } from './activity.ts'
-import { listKeys, listNames } from './directory.ts'
+import { activity } from './activity.ts'
+import { findDefaultWorkspace, ID, listNames } from './directory.ts'
 
 const ErrorBody = z.object({ error: z.looseObject({ code: z.union([z.string(), z.number()]) }) })
 
@@ -18,21 +18,22 @@ const admin: AdminApi = {
   base_url_env: 'OUTLAY_OPENROUTER_BASE_URL',
   paths: [/^\/(activity|credits|keys)$/],
   key_help,
-  // Management keys have no prefix of their own that is documented.
-  refuseKey: refuseKeyOf({ accepted: [/^sk-or-(?!v1-)/], key_help }),
+  // Management keys share the prefix of keys for inference: only the provider can tell them apart.
+  refuseKey: refuseKeyOf({ accepted: [/^sk-or-/], key_help }),
   headers: (key) => ({ authorization: `Bearer ${key}` }),
   parseError(body) {
     const code = ErrorBody.safeParse(body).data?.error.code
     return code === undefined ? {} : { code: String(code) }
   },
-  /** No endpoint names the account; its first key's hash stays the same whatever key asks. */
+  /**
+   * No endpoint names the account. Its default workspace stays as long as the account, whatever key
+   * asks; a key that cannot list keys is refused here. An account without keys has nothing to tell
+   * it by.
+   */
   async identify(get) {
     await get({ path: '/credits', params: [] })
-    const keys = await listKeys(get, '')
-    const [first] = keys.sort((a, b) =>
-      `${a.created_at} ${a.hash}`.localeCompare(`${b.created_at} ${b.hash}`),
-    )
-    return { id: sha256(ID, first?.hash ?? 'account').slice(0, 16), name: null }
+    const workspace = await findDefaultWorkspace(get)
+    return { id: sha256(ID, workspace ?? 'account').slice(0, 16), name: null }
   },
   reports: [activity],
   listNames,
