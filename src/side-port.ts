@@ -13,9 +13,6 @@ import { UserError } from './errors.ts'
 import { newId } from './ids.ts'
 import { connectProvider } from './jobs/connect.ts'
 import { isTokenProblem, type Scope, verifyAccessToken } from './keys/access-token.ts'
-import { countReceived } from './ledger/receiver.ts'
-import { recordEvents } from './ledger/record.ts'
-import { otlpRoute } from './otlp/route.ts'
 import { createMcpServer } from './server.ts'
 import { connectRoute } from './ui/connect-page.ts'
 import { VERSION } from './version.ts'
@@ -45,8 +42,6 @@ export function createSidePort(app: App): { hono: Hono; mcp: McpHttpHandler } {
     return mcp.fetch(c.req.raw, { authInfo: auth })
   })
   hono.route('/', connectRoute(connectDeps(app)))
-  hono.use('/v1/*', ingestGuard(app))
-  hono.route('/', otlpRoute(otlpDeps(app)))
   hono.notFound((c) =>
     c.text('Nothing is here. Outlay answers at /mcp, /v1/logs and /healthz.\n', 404),
   )
@@ -161,28 +156,6 @@ async function authenticate(
     clientId: result.name,
     scopes: [...result.scopes],
     expiresAt: Math.floor(app.clock.wallNow() / 1000) + TOKEN_CHECK_S,
-  }
-}
-
-/** On loopback telemetry needs no token; beyond it does. A token that is sent is always checked. */
-function ingestGuard(app: App): MiddlewareHandler {
-  const is_open = LOOPBACK.includes(app.config.host)
-  return async function ingestGuard(c, next) {
-    const header = c.req.header('authorization')
-    if (is_open && !header?.includes('olt_')) return next()
-    const auth = await authenticate(app, header, 'ingest')
-    if ('problem' in auth)
-      return c.json({ code: 16, message: auth.problem }, auth.status, auth.headers)
-    return next()
-  }
-}
-
-function otlpDeps(app: App): Parameters<typeof otlpRoute>[0] {
-  return {
-    clock: app.clock,
-    log: app.log,
-    record: async (events) => recordEvents(app.db, await app.catalog(), events, app.clock.now()),
-    onReceived: (summary) => countReceived(app.db, summary, app.clock.now()),
   }
 }
 

@@ -9,6 +9,8 @@ export type UsageEvent = {
   /** From the source's own identity: the same observation always has the same id. */
   readonly id: string
   readonly source: EventSource
+  /** Which OTLP signal told it; null for proxy and local logs. Decides precedence when two sources saw one request. */
+  readonly signal: 'logs' | 'spans' | 'metrics' | null
   /** The program that made the request: `claude-code`, `codex`, `gemini-cli`, …; null when unknown. */
   readonly client: string | null
   /** Whose model is billed: `anthropic`, `openai`, `google`, …. */
@@ -20,6 +22,10 @@ export type UsageEvent = {
   /** The provider's own request id, where the source knows it. */
   readonly request_id: string | null
   readonly user: string | null
+  /** The last segment of the project's folder, or a hash of its path; never the path. */
+  readonly project: string | null
+  /** `subscription`: seats pay for it, so that its list value is a figure of its own and in no total. */
+  readonly billing_mode: 'api' | 'subscription'
   /** The provider's service tier: `standard`, `batch`, `flex`, `priority`; null when unknown. */
   readonly service_tier: string | null
   readonly speed: 'fast' | null

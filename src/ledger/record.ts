@@ -9,6 +9,7 @@ import type { UsageEvent } from './event.ts'
 const COLUMNS = [
   'id',
   'source',
+  'signal',
   'client',
   'provider',
   'model',
@@ -16,6 +17,8 @@ const COLUMNS = [
   'session_id',
   'request_id',
   'user',
+  'project',
+  'billing_mode',
   'service_tier',
   'speed',
   ...TOKEN_CLASSES,
@@ -57,6 +60,7 @@ function entryRow(catalog: Catalog, event: UsageEvent, recorded_at: number): Cel
   return [
     event.id,
     event.source,
+    event.signal,
     event.client,
     event.provider,
     event.model,
@@ -64,6 +68,8 @@ function entryRow(catalog: Catalog, event: UsageEvent, recorded_at: number): Cel
     event.session_id,
     event.request_id,
     event.user,
+    event.project,
+    event.billing_mode,
     event.service_tier,
     event.speed,
     ...TOKEN_CLASSES.map((name) => usage[name]),

@@ -93,6 +93,8 @@ function adapt(statement: NativeStatement): SqliteStatement {
   }
 }
 
+/** Both drivers bind a number as REAL, which would turn integer division in SQL into another one. */
 function bindable(value: unknown): unknown {
-  return typeof value === 'boolean' ? Number(value) : value
+  if (typeof value === 'boolean') return Number(value)
+  return Number.isSafeInteger(value) ? BigInt(value as number) : value
 }

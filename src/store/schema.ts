@@ -204,6 +204,7 @@ export type RollupDayTable = SpendColumns & {
 export type LedgerEntryTable = UsageColumns & {
   id: string
   source: 'otlp' | 'local_log' | 'proxy'
+  signal: 'logs' | 'spans' | 'metrics' | null
   client: string | null
   provider: string
   model: string
@@ -211,6 +212,8 @@ export type LedgerEntryTable = UsageColumns & {
   session_id: string | null
   request_id: string | null
   user: string | null
+  project: string | null
+  billing_mode: 'api' | 'subscription'
   service_tier: string | null
   speed: string | null
   unpriced_reason: string | null

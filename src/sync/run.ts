@@ -121,7 +121,7 @@ class Run {
     await db.updateTable('sync_stream').set({ started_at }).where('id', '=', stream.id).execute()
     const { windows, is_deep } = planLive(report, stream, started_at)
     for (const range of windows) await syncWindow(this.#context, stream, report, range)
-    const every_ms = report.every_ms * (1 + jitter() * 0.2)
+    const every_ms = Math.round(report.every_ms * (1 + jitter() * 0.2))
     await markOk(db, stream.id, now(), started_at + every_ms, is_deep)
     await this.#report(stream)
   }

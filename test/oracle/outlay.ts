@@ -124,6 +124,9 @@ function visibleCells(cell: Cell, mode: Mode, now: number): VisibleCell[] {
     const at = Date.parse(cell.day)
     return at < today && at >= today - 30 * DAY_MS ? [{ ...cell, container, cost }] : []
   }
+  // Storage, sessions and file searches are reported without a count of model requests.
+  if (cell.provider === 'openai' && cell.model === null)
+    return [{ ...cell, container, cost, requests: 0 }]
   if (cell.provider !== 'anthropic' || mode !== 'legacy') return [{ ...cell, container, cost }]
   const by = (name: string) => BigInt(cell.cost_by[name] ?? 0)
   const keyless = by('code_execution') + by('session_usage')

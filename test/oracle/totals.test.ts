@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { rebuildAll } from '../../src/ledger/rollup.ts'
 import { DAYS, expectTruth, startOutlay } from './outlay.ts'
 import { has_simulator, startSimulator } from './sim.ts'
@@ -10,7 +10,9 @@ describe.skipIf(!has_simulator)('totals equal what the providers would bill', ()
     ),
   )('seed $seed, $mode reports, 95 days', async ({ seed, mode }) => {
     const simulator = await startSimulator({ seed, days: DAYS, mode })
+    onTestFinished(() => simulator.close())
     const outlay = await startOutlay(simulator)
+    onTestFinished(() => outlay.close())
     const outcomes = await outlay.sync()
     expect(outcomes.flatMap(({ failures }) => failures)).toEqual([])
     await expectTruth(outlay, simulator, mode)
@@ -23,8 +25,6 @@ describe.skipIf(!has_simulator)('totals equal what the providers would bill', ()
 
     await outlay.sync()
     await expectTruth(outlay, simulator, mode)
-    await outlay.close()
-    simulator.close()
   })
 })
 

@@ -209,6 +209,7 @@ const STATEMENTS = [
   `create table ledger_entry (
     id text primary key,
     source text not null check (source in ('otlp', 'local_log', 'proxy')),
+    signal text check (signal in ('logs', 'spans', 'metrics')),
     client text,
     provider text not null,
     model text not null,
@@ -216,6 +217,8 @@ const STATEMENTS = [
     session_id text,
     request_id text,
     user text,
+    project text,
+    billing_mode text not null check (billing_mode in ('api', 'subscription')),
     service_tier text,
     speed text,
     ${USAGE_COLUMNS},
