@@ -7,8 +7,8 @@ import type {
   PriceData,
   RuleData,
 } from '../src/pricing/catalog.ts'
-import { exact, type Supplement, supplementRules, toolData } from './pricing-supplement.ts'
 import { TOKEN_CLASSES, type Unit } from '../src/usage.ts'
+import { exact, type Supplement, supplementRules, toolData } from './pricing-supplement.ts'
 
 /**
  * Writes `src/pricing/catalog.json` from the data of @pydantic/genai-prices and our own

@@ -1,7 +1,7 @@
 import { parseDecimal } from '../src/money.ts'
-import type { Unit } from '../src/usage.ts'
 import type { ModelData, PriceClass, PriceData, RuleData } from '../src/pricing/catalog.ts'
 import { PRICE_NAMES } from '../src/pricing/override.ts'
+import type { Unit } from '../src/usage.ts'
 
 /**
  * `pricing-supplement.json`: published prices that the package lacks, kept by hand. Used when the catalog is made,

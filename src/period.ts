@@ -8,6 +8,7 @@ export const PERIODS = [
   'last_7d',
   'last_30d',
   'this_week',
+  'last_week',
   'this_month',
   'last_month',
 ] as const
@@ -79,6 +80,7 @@ function namedPeriod(name: PeriodName, now: number, zone: string): Period {
     last_7d: [tomorrow - 7 * DAY_MS, tomorrow],
     last_30d: [tomorrow - 30 * DAY_MS, tomorrow],
     this_week: [weekStart(today), tomorrow],
+    last_week: [weekStart(today) - 7 * DAY_MS, weekStart(today)],
     this_month: [monthStart(today, 0), tomorrow],
     last_month: [monthStart(today, -1), monthStart(today, 0)],
   }
