@@ -21,6 +21,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   'rotate-key': async () => (await import('./rotate-key.ts')).rotateKey,
   env: async () => (await import('./env.ts')).env,
   doctor: async () => (await import('./doctor.ts')).doctor,
+  demo: async () => (await import('./demo.ts')).demo,
 }
 
 /** Runs one command line. Exit codes: 0 done, 1 it failed, 2 wrong usage. */

@@ -8,7 +8,8 @@ const BACKUPS_KEPT = 3
 /** Reads what the providers reported since, and goes on with the backfill. */
 const syncJob: Job = {
   name: 'sync',
-  async isDue({ db, clock, config }) {
+  async isDue({ db, clock, config, background_sync }) {
+    if (background_sync.runs_before > 0) return false
     const now = clock.now()
     const due = await db
       .selectFrom('connection')
