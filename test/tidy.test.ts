@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, join, relative } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { Variables } from '../src/config.ts'
+import { providerEnvs } from '../src/providers/environment.ts'
 import { VERSION } from '../src/version.ts'
 
 /** Reads the sources and fails where a rule of the house is broken: what is not checked is an opinion. */
@@ -118,7 +120,9 @@ describe.each([
   ['silences a check', /biome-ignore|@ts-(ignore|expect-error|nocheck)|vi\.mock|\.only\(/, /^$/],
 ])('nothing %s', (_, pattern, allowed) => {
   test('outside its place', () => {
-    const found = sources.filter((file) => !allowed.test(file) && pattern.test(text.get(file) ?? ''))
+    const found = sources.filter(
+      (file) => !allowed.test(file) && pattern.test(text.get(file) ?? ''),
+    )
     expect(found).toEqual([])
   })
 })
@@ -151,4 +155,21 @@ test('no file has a name that says nothing', () => {
 test('the version is the same in the program, the package and the manifest', () => {
   const read = (file: string) => JSON.parse(readFileSync(join(ROOT, file), 'utf8'))
   expect([read('package.json').version, read('manifest.json').version]).toEqual([VERSION, VERSION])
+})
+
+test('README.md explains every variable that the program knows', () => {
+  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8')
+  const known = [
+    ...Object.keys(Variables.shape),
+    ...providerEnvs.flatMap(({ key_env, base_url_env }) => [key_env, base_url_env]),
+  ]
+  expect(known.filter((name) => name !== 'OUTLAY_NOW' && !readme.includes(name))).toEqual([])
+})
+
+test('README.md names every command', async () => {
+  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8')
+  const commands = readdirSync(join(ROOT, 'src/cli'))
+    .map((file) => basename(file, '.ts'))
+    .filter((name) => (text.get(`src/cli/${name}.ts`) ?? '').includes(': Command = {'))
+  expect(commands.filter((name) => name !== 'stdio' && !readme.includes(name))).toEqual([])
 })

@@ -103,10 +103,7 @@ function demoEnv({ env }: Process, home: string, provider_url: string): Record<s
   }
 }
 
-async function connectClient(
-  { exec_path }: Process,
-  env: Record<string, string>,
-): Promise<Client> {
+async function connectClient({ exec_path }: Process, env: Record<string, string>): Promise<Client> {
   const { Client } = await import('@modelcontextprotocol/client')
   const { StdioClientTransport } = await import('@modelcontextprotocol/client/stdio')
   const client = new Client(

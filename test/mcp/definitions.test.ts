@@ -1,9 +1,9 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { createMcpHandler } from '@modelcontextprotocol/server'
 import { describe, expect, test } from 'vitest'
-import { generatedParts } from '../../scripts/manifest.ts'
+import { manifestText, readDocuments, readmeText } from '../../scripts/definitions.ts'
 import { silentLog } from '../../src/log.ts'
 import { createMcpServer } from '../../src/server.ts'
 import { tools } from '../../tools/index.ts'
@@ -89,8 +89,8 @@ test('the instructions fit what clients keep of them', () => {
   expect(instructions.length).toBeLessThanOrEqual(2_000)
 })
 
-test('manifest.json says the same of version, tools and prompts', () => {
-  const path = join(import.meta.dirname, '../../manifest.json')
-  const manifest = JSON.parse(readFileSync(path, 'utf8')) as object
-  expect(manifest).toMatchObject(generatedParts())
+test('manifest.json and README.md say the same of version, tools and prompts', () => {
+  const { manifest, readme } = readDocuments()
+  expect(JSON.parse(manifest)).toEqual(JSON.parse(manifestText(manifest)))
+  expect(readme).toBe(readmeText(readme))
 })
