@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import { enableCompileCache } from 'node:module'
 import { hostname } from 'node:os'
 import type { Process } from './cli/command.ts'
 import { NODE_FLOOR } from './version.ts'
@@ -12,6 +11,8 @@ if (isTooOld(process.versions.node, NODE_FLOOR)) {
   process.exit(1)
 }
 
+// Imported here: an older Node has no such export, and would crash on it before the sentence above.
+const { enableCompileCache } = await import('node:module')
 enableCompileCache()
 process.on('warning', (warning) => {
   // node:sqlite says that it is experimental on Node 22; everything else is worth a line.
