@@ -27,18 +27,22 @@ export const absent: Variant = { grouping: 'absent', read: async () => emptyRows
 export function createRepeats(provider: string) {
   const pages = new Map<string, number>()
   let page = 0
-  return {
-    /** The ids of one page's rows; gives whether a row is new to the read. */
-    open(ids: readonly string[]): (id: string) => boolean {
-      page += 1
-      const is_new = (id: string) => (pages.get(id) ?? page) === page
-      if (ids.length > 0 && !ids.some(is_new))
-        throw contractError(provider, 'sent the same page twice')
-      for (const id of ids) if (!pages.has(id)) pages.set(id, page)
-      return is_new
-    },
+  /** Gives the items of one page that no earlier page had. */
+  return function listNew<Item>(items: readonly Item[], idOf: (item: Item) => string): Item[] {
+    page += 1
+    const fresh = items.filter((item) => {
+      const id = idOf(item)
+      const seen_on = pages.get(id)
+      if (seen_on === undefined) pages.set(id, page)
+      return seen_on === undefined || seen_on === page
+    })
+    if (items.length > 0 && fresh.length === 0)
+      throw contractError(provider, 'sent the same page twice')
+    return fresh
   }
 }
+
+export type Repeats = ReturnType<typeof createRepeats>
 
 /** More than any row can be: the store's sums of such rows must stay within 64 bits. */
 const COUNT_MAX = 1e12

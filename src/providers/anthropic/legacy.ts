@@ -13,6 +13,7 @@ import {
   hasOtherFields,
   Instant,
   OptionalText,
+  type Repeats,
   type Rows,
   rawOfUnfamiliar,
   readAmount,
@@ -54,7 +55,7 @@ export const legacyCost: Variant = {
   refuses: isClosed,
   async read(window, pages, get) {
     const rows = emptyRows()
-    const repeats = createRepeats(ID)
+    const listNew = createRepeats(ID)
     const home = await findDefaultWorkspace(get)
     const query = reportQuery('/v1/organizations/cost_report', window, [
       ['bucket_width', '1d'],
@@ -62,7 +63,7 @@ export const legacyCost: Variant = {
       ['limit', COST_DAYS_PER_PAGE],
     ])
     await pages(query, (body) =>
-      readBuckets(body, repeats, (at, raw) => addCost(rows, at, raw, home)),
+      readBuckets(body, listNew, (at, raw) => addCost(rows, at, raw, home)),
     )
     return rows
   },
@@ -89,7 +90,7 @@ async function readUsage(
   with_speed: boolean,
 ) {
   const rows = emptyRows()
-  const repeats = createRepeats(ID)
+  const listNew = createRepeats(ID)
   const home = await findDefaultWorkspace(get)
   const query = reportQuery('/v1/organizations/usage_report/messages', window, [
     ['bucket_width', '1h'],
@@ -98,7 +99,7 @@ async function readUsage(
   ])
   const headers = with_speed ? { headers: FAST_BETA } : {}
   await pages({ ...query, ...headers }, (body) =>
-    readBuckets(body, repeats, (at, raw) => addUsage(rows, at, raw, home)),
+    readBuckets(body, listNew, (at, raw) => addUsage(rows, at, raw, home)),
   )
   return rows
 }
@@ -115,7 +116,7 @@ const Bucket = z.object({ starting_at: Instant, results: z.array(z.unknown()) })
 
 function readBuckets(
   body: unknown,
-  repeats: ReturnType<typeof createRepeats>,
+  listNew: Repeats,
   add: (bucket_start: number, raw: unknown) => void,
 ) {
   const page = readPage(body)
@@ -124,9 +125,8 @@ function readBuckets(
     if (!bucket.success) throw contractError(ID, 'sent a bucket that is none')
     return bucket.data
   })
-  const isNew = repeats.open(buckets.map(({ starting_at }) => String(starting_at)))
-  for (const { starting_at, results } of buckets)
-    if (isNew(String(starting_at))) for (const row of results) add(starting_at, row)
+  for (const { starting_at, results } of listNew(buckets, (one) => String(one.starting_at)))
+    for (const row of results) add(starting_at, row)
   return page.next
 }
 

@@ -56,10 +56,10 @@ async function readCosts(
   group_by: readonly string[],
 ) {
   const rows = emptyRows()
-  const repeats = createRepeats(ID)
+  const listNew = createRepeats(ID)
   const has_keys = group_by.includes('api_key_id')
   await pages(reportQuery('/organization/costs', window, '1d', LIMIT, group_by), (body) =>
-    readBuckets(body, repeats, (at, raw) => addRow(rows, at, raw, has_keys)),
+    readBuckets(body, listNew, (at, raw) => addRow(rows, at, raw, has_keys)),
   )
   return rows
 }

@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { contractError } from '../pages.ts'
 import type { Query, Range } from '../provider.ts'
-import type { createRepeats } from '../rows.ts'
+import type { Repeats } from '../rows.ts'
 
 export const ID = 'openai'
 
@@ -21,7 +21,7 @@ const Bucket = z.object({
 /** One page of buckets: https://platform.openai.com/docs/api-reference/usage */
 export function readBuckets(
   body: unknown,
-  repeats: ReturnType<typeof createRepeats>,
+  listNew: Repeats,
   add: (bucket_start: number, raw: unknown) => void,
 ): [name: string, value: string][] | null {
   const page = Envelope.safeParse(body)
@@ -33,10 +33,8 @@ export function readBuckets(
     if (!bucket.success) throw contractError(ID, 'sent a bucket that is none')
     return bucket.data
   })
-  const isNew = repeats.open(buckets.map(({ start_time }) => String(start_time)))
-  for (const { start_time, results, result } of buckets)
-    if (isNew(String(start_time)))
-      for (const row of results ?? result ?? []) add(start_time * 1000, row)
+  for (const { start_time, results, result } of listNew(buckets, (one) => String(one.start_time)))
+    for (const row of results ?? result ?? []) add(start_time * 1000, row)
   return has_more === false || !next_page ? null : [['page', next_page]]
 }
 

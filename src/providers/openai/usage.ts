@@ -154,11 +154,11 @@ function byDimensions(kind: Kind): Variant {
       status === 404 || (status === 400 && detail.code === 'unknown_url'),
     async read(window, pages) {
       const rows = emptyRows()
-      const repeats = createRepeats(ID)
+      const listNew = createRepeats(ID)
       const limit = kind.width === '1h' ? 168 : 31
       const path = `/organization/usage/${kind.name}`
       await pages(reportQuery(path, window, kind.width, limit, kind.group_by), (body) =>
-        readBuckets(body, repeats, (at, raw) => addRow(rows, kind, at, raw)),
+        readBuckets(body, listNew, (at, raw) => addRow(rows, kind, at, raw)),
       )
       return rows
     },
