@@ -1,5 +1,5 @@
 import { isoTime, utcDate } from '../clock.ts'
-import { usdFromNanos } from '../money.ts'
+import { divideHalfEven, usdFromNanos } from '../money.ts'
 import { type Period, previousPeriod } from '../period.ts'
 import type { Db } from '../store/schema.ts'
 import { loadNames, type Names, resolveFilter } from './names.ts'
@@ -161,7 +161,8 @@ function rowOf(
 
 function changeOf(sums: Sums, before: Sums | undefined): number | undefined {
   const was = costOf(before ?? noSums())
-  return percent(costOf(sums) - was, was)
+  // Of a credit there is no growth to speak of.
+  return was < 0n ? undefined : percent(costOf(sums) - was, was)
 }
 
 function previousOf(before: SpendResult, { total }: SpendResult, period: Period) {
@@ -176,10 +177,15 @@ function named<Name extends string>(name: Name, value: number | undefined) {
   return (value === undefined ? {} : { [name]: value }) as { [_ in Name]?: number }
 }
 
-/** With one decimal; undefined of nothing. */
+/** With one decimal, ties to even; undefined of nothing. */
 function percent(part: bigint, whole: bigint): number | undefined {
   if (whole === 0n) return undefined
-  return Number((part * 1_000n) / whole) / 10
+  const tenths = divideHalfEven(magnitudeOf(part) * 1_000n, magnitudeOf(whole))
+  return ((part < 0n === whole < 0n ? 1 : -1) * Number(tenths)) / 10 || 0
+}
+
+function magnitudeOf(nanos: bigint): bigint {
+  return nanos < 0n ? -nanos : nanos
 }
 
 function basisOf({ billed_nanos, metered_nanos }: Sums, views: readonly UsedView[]) {

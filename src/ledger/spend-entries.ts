@@ -11,8 +11,12 @@ import {
 } from './spend-query.ts'
 import { noSums, type Sums } from './sums.ts'
 
-/** From this instant on a provider's own reports speak for it. */
-export type Spoken = { readonly provider: string; readonly from: number }
+/** From this instant on, and before `until` if it is given, a provider's own reports speak for it. */
+export type Spoken = {
+  readonly provider: string
+  readonly from: number
+  readonly until: number | null
+}
 
 const COLUMNS: Readonly<Record<string, string>> = {
   provider: 'provider',
@@ -77,7 +81,8 @@ function inPeriod({ period }: SpendQuery): RawBuilder<unknown> {
 
 function unspoken(spoken: readonly Spoken[]): RawBuilder<unknown> {
   const all = spoken.map(
-    ({ provider, from }) => sql`and not (provider = ${provider} and occurred_at >= ${from})`,
+    ({ provider, from, until }) => sql`and not (provider = ${provider} and occurred_at >= ${from}
+      ${until === null ? sql`` : sql`and occurred_at < ${until}`})`,
   )
   return all.length > 0 ? sql.join(all, sql` `) : sql``
 }

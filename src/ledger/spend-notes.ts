@@ -1,6 +1,7 @@
 import { DAY_MS, utcDate } from '../clock.ts'
 import { formatUsd } from '../money.ts'
 import type { Db } from '../store/schema.ts'
+import { listLateAdjustments } from './revision.ts'
 import type { SpendResult } from './spend.ts'
 import { type Group, matches, type SpendQuery } from './spend-query.ts'
 import { costOf } from './sums.ts'
@@ -25,6 +26,7 @@ export async function listSpendNotes(
     total.billed_nanos !== 0n &&
       total.metered_nanos !== 0n &&
       `${formatUsd(total.billed_nanos)} is what providers reported; ${formatUsd(total.metered_nanos)} is usage at list price for days whose cost is not complete yet.`,
+    ...(await lateNotes(db, query)),
     total.unpriced_requests > 0 && (await unpricedNote(db, query, total.unpriced_requests)),
     total.allocated_nanos !== 0n &&
       query.group_by.some((group) => ['provider_key', 'user', 'model'].includes(group)) &&
@@ -141,6 +143,21 @@ async function unpricedNote(db: Db, { period }: SpendQuery, count: number): Prom
     ...new Set([...buckets, ...entries].map(({ model }) => model || 'usage without a model')),
   ]
   return `${count} requests have no known price (${models.join(', ')}) and add nothing to the cost. Prices can be set in prices.json.`
+}
+
+/** Bills that changed after they seemed settled: what was reported before was right when it was said. */
+async function lateNotes(db: Db, { period, filter, basis }: SpendQuery): Promise<string[]> {
+  if (!period.days || basis === 'metered') return []
+  const all = await listLateAdjustments(db, period.days)
+  return all
+    .filter(({ provider }) => matches(filter.provider, provider))
+    .map(({ provider, days, nanos, last_seen_at }) => {
+      const amount =
+        nanos === 0n
+          ? 'moving cost between rows, the total stays'
+          : `by ${nanos > 0n ? '+' : ''}${formatUsd(nanos)} in all`
+      return `${provider} changed the cost of ${days} ${days === 1 ? 'day' : 'days'} of this period more than 3 days afterwards, ${amount} (last seen ${utcDate(last_seen_at)}).`
+    })
 }
 
 function partialNote({ period }: SpendQuery, now: number): string | undefined {

@@ -43,8 +43,8 @@ export async function sumSpend(db: Db, query: SpendQuery): Promise<SpendResult> 
   const groups: Groups = new Map()
   for (const segment of segments) mergeGroups(groups, await sumSegment(db, query, segment))
   // With a basis asked for, entries would mix estimates into what the provider billed.
-  const spoken = reports.flatMap(({ provider, speaks_from }) =>
-    speaks_from === null ? [] : [{ provider, from: speaks_from }],
+  const spoken = reports.flatMap(({ provider, speaks_from, speaks_until }) =>
+    speaks_from === null ? [] : [{ provider, from: speaks_from, until: speaks_until }],
   )
   if (query.basis !== 'billed') mergeGroups(groups, await sumEntries(db, query, spoken))
   const total = noSums()
@@ -106,7 +106,9 @@ function entryViews(groups: Groups, { period }: SpendQuery): UsedView[] {
 }
 
 function completeThrough(coverage: readonly Coverage[], period: Period): number | null {
-  const ends = coverage.map(({ billed, metered }) =>
+  // What was disconnected delivers no more, and holds nothing back.
+  const live = coverage.filter(({ speaks_until }) => speaks_until === null)
+  const ends = (live.length > 0 ? live : coverage).map(({ billed, metered }) =>
     Math.max(billed?.until ?? 0, metered?.until ?? 0),
   )
   if (ends.length === 0) return null

@@ -6,6 +6,8 @@ import type { Db } from '../store/schema.ts'
 import { TOKEN_CLASSES } from '../usage.ts'
 import { replaceAssistantDays } from './assistant-day.ts'
 import type { CostBucket, ReportWindow, UsageBucket } from './bucket.ts'
+import { recordMalformed } from './quarantine.ts'
+import { keepRevisions } from './revision.ts'
 import { dimsText, internSeries } from './series.ts'
 import { keptBuckets } from './suspect-bucket.ts'
 
@@ -41,7 +43,11 @@ type Row = {
   /** Written with the row, but no reason to rewrite it. */
   readonly extras: readonly Cell[]
 }
-type StoredRow = Row & { readonly observed_at: number; readonly revision: number }
+type StoredRow = Row & {
+  readonly grouping: string
+  readonly observed_at: number
+  readonly revision: number
+}
 
 type Table = {
   readonly name: 'usage_bucket' | 'cost_bucket'
@@ -138,6 +144,7 @@ async function listRows(
   )
   const { rows } = await sql<Record<string, Cell>>`
     select bucket_start, series_id, observed_at, revision,
+      (select grouping from series where series.id = series_id) as grouping,
       ${sql.join(columns.map((column, i) => sql`${column} as ${sql.ref(`v${i}`)}`))}
     from ${sql.table(table)}
     where stream_id = ${stream_id} and bucket_start >= ${range.start} and bucket_start < ${range.end}
@@ -145,6 +152,7 @@ async function listRows(
   return rows.map((row) => ({
     bucket_start: Number(row['bucket_start']),
     series_id: Number(row['series_id']),
+    grouping: String(row['grouping']),
     observed_at: Number(row['observed_at']),
     revision: Number(row['revision']),
     values: values.map((_, i) => row[`v${i}`] ?? null),
@@ -169,18 +177,18 @@ async function applyDifference(trx: Db, difference: Difference): Promise<void> {
     const known = before.get(rowId(row))
     return !known || valuesText(known) !== valuesText(row)
   })
-  const removed = stored.filter((row) => !after.has(rowId(row)) && !keep(row.bucket_start))
+  const filled = new Set(incoming.map((row) => row.bucket_start))
+  // A bucket never holds two groupings: they are two accounts of the same money.
+  const isReplaced = ({ bucket_start, grouping }: StoredRow) =>
+    !keep(bucket_start) || (grouping !== window.grouping && filled.has(bucket_start))
+  const removed = stored.filter((row) => !after.has(rowId(row)) && isReplaced(row))
   for (const row of [...written, ...removed]) changed.add(row.bucket_start)
-  await keepRevisions(trx, window, [
-    ...written.flatMap((row) => pair(before.get(rowId(row)), row)),
-    ...removed.flatMap((row) => pair(row, undefined)),
+  await keepRevisions(trx, window, difference.table.values, [
+    ...written.map((row) => ({ before: before.get(rowId(row)), after: row })),
+    ...removed.map((row) => ({ before: row, after: undefined })),
   ])
   await writeRows(trx, difference, written, before)
   await deleteRows(trx, difference, removed)
-}
-
-function pair(before: StoredRow | undefined, after: Row | undefined) {
-  return before ? [{ before, after }] : []
 }
 
 async function writeRows(
@@ -222,52 +230,6 @@ async function deleteRows(
     delete from ${sql.table(table.name)} where stream_id = ${window.stream_id}
       and (bucket_start, series_id) in (select value ->> 0, value ->> 1 from json_each(${keys}))
     `.execute(trx)
-}
-
-/** A bucket that had ended when it was last read is history: what it said is kept. */
-async function keepRevisions(
-  trx: Db,
-  window: ReportWindow,
-  pairs: readonly { before: StoredRow; after: Row | undefined }[],
-): Promise<void> {
-  await insertRows(
-    trx,
-    'bucket_revision',
-    ['stream_id', 'bucket_start', 'series_id', 'before_json', 'after_json', 'observed_at'],
-    pairs
-      .filter(({ before }) => before.observed_at >= before.bucket_start + window.bucket_ms)
-      .map(({ before, after }) => [
-        window.stream_id,
-        before.bucket_start,
-        before.series_id,
-        valuesText(before),
-        after ? valuesText(after) : null,
-        window.observed_at,
-      ]),
-  )
-}
-
-async function recordMalformed(trx: Db, window: ReportWindow): Promise<void> {
-  const { stream_id, range, observed_at } = window
-  await trx
-    .deleteFrom('quarantined_row')
-    .where('stream_id', '=', stream_id)
-    .where('bucket_start', '>=', range.start)
-    .where('bucket_start', '<', range.end)
-    .execute()
-  await insertRows(
-    trx,
-    'quarantined_row',
-    ['stream_id', 'bucket_start', 'reason', 'count', 'observed_at'],
-    window.malformed.map((row) => [
-      stream_id,
-      row.bucket_start ?? range.start,
-      row.reason,
-      1,
-      observed_at,
-    ]),
-    sql`on conflict (stream_id, bucket_start, reason) do update set count = count + 1`,
-  )
 }
 
 function rowId({ bucket_start, series_id }: Row): string {

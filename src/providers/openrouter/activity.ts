@@ -44,6 +44,8 @@ export const activity: Report = {
 async function read(window: Range, _: unknown, get: Get): ReturnType<Variant['read']> {
   const rows = emptyRows()
   const total = await readActivity(rows, get, window, [])
+  // What a key's own answer says unreadably must not come back as a remainder: it may be stored already.
+  const known_malformed = rows.malformed.length
   const left = new Map<string, Day>()
   for (const day of total) left.set(coordinates(day), merge(left.get(coordinates(day)), day))
   for (const workspace of await listWorkspaces(get))
@@ -55,7 +57,9 @@ async function read(window: Range, _: unknown, get: Get): ReturnType<Variant['re
         if (whole) left.set(coordinates(own), subtract(whole, own))
       }
     }
-  for (const rest of left.values()) addRemainder(rows, rest)
+  const unreadable = new Set(rows.malformed.slice(known_malformed).map((row) => row.bucket_start))
+  for (const rest of left.values())
+    if (!unreadable.has(rest.at) && !unreadable.has(null)) addRemainder(rows, rest)
   return rows
 }
 
