@@ -35,7 +35,7 @@ const COLUMNS = [
 ]
 
 /**
- * Books events as ledger entries, on disk when it returns. An event that is there already changes
+ * Books events as ledger entries, on disk when it returns or with the caller's transaction. An event that is there already changes
  * nothing, so the same batch may come any number of times, split and ordered in any way.
  */
 export async function recordEvents(
@@ -46,11 +46,9 @@ export async function recordEvents(
 ): Promise<{ recorded: number; duplicates: number }> {
   if (events.length === 0) return { recorded: 0, duplicates: 0 }
   const rows = events.map((event) => entryRow(catalog, event, recorded_at))
-  const recorded = await db
-    .transaction()
-    .execute((trx) =>
-      insertRows(trx, 'ledger_entry', COLUMNS, rows, sql`on conflict (id) do nothing`),
-    )
+  const insert = (trx: Db) =>
+    insertRows(trx, 'ledger_entry', COLUMNS, rows, sql`on conflict (id) do nothing`)
+  const recorded = await (db.isTransaction ? insert(db) : db.transaction().execute(insert))
   return { recorded, duplicates: events.length - recorded }
 }
 

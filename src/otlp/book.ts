@@ -1,0 +1,63 @@
+import type { Clock } from '../clock.ts'
+import { countReceived } from '../ledger/receiver.ts'
+import { recordEvents } from '../ledger/record.ts'
+import type { Catalog } from '../pricing/catalog.ts'
+import type { Db } from '../store/schema.ts'
+import { DEFAULT_TAGS } from './attribution.ts'
+import { readLogs } from './logs.ts'
+import type { Arrival, Context, Reading } from './reading.ts'
+import type { Batch, Booked } from './signal.ts'
+
+export type BookDeps = {
+  readonly db: Db
+  readonly clock: Clock
+  catalog(): Promise<Catalog>
+  /** Resource attributes that become tags, besides the usual ones. */
+  readonly tags?: readonly string[]
+}
+
+/** Books one batch; it is on disk when the promise resolves. Any number of times changes nothing more. */
+export function createBook(deps: BookDeps): (batch: Batch, context: Context) => Promise<Booked> {
+  const bookAll = createBookAll(deps)
+  return async (batch, context) => {
+    const [booked] = await bookAll([{ batch, context }])
+    return booked ?? { rejected: 0, message: '' }
+  }
+}
+
+/** Books several batches in one transaction: all of them are on disk, or none is. */
+export function createBookAll(deps: BookDeps): (arrivals: readonly Arrival[]) => Promise<Booked[]> {
+  const { db, clock } = deps
+  const tags = [...new Set([...DEFAULT_TAGS, ...(deps.tags ?? [])])]
+  return async (arrivals) => {
+    const catalog = await deps.catalog()
+    const readings = arrivals.map(({ batch, context }) => readBatch(batch, context, { tags }))
+    const now = clock.now()
+    await db.transaction().execute(async (trx) => {
+      const events = readings.flatMap((reading) => reading.events)
+      await recordEvents(trx, catalog, events, now)
+      for (const { signal, counts } of readings)
+        for (const [client, count] of counts)
+          await countReceived(trx, { signal, client: client || null, ...count }, now)
+    })
+    return readings.map(bookedOf)
+  }
+}
+
+function readBatch(batch: Batch, context: Context, rules: { tags: readonly string[] }): Reading {
+  const reading: Reading = {
+    signal: batch.signal,
+    events: [],
+    counts: new Map(),
+    problems: new Set(),
+  }
+  if (batch.signal === 'logs') readLogs(batch.records, context, rules, reading)
+  return reading
+}
+
+const PROBLEMS_MAX = 5
+
+function bookedOf({ counts, problems }: Reading): Booked {
+  const rejected = [...counts.values()].reduce((sum, count) => sum + count.rejected, 0)
+  return { rejected, message: [...problems].slice(0, PROBLEMS_MAX).join('; ') }
+}
