@@ -4,6 +4,7 @@ import { listConnections } from '../keys/connection.ts'
 import { findLease } from '../store/lease.ts'
 import type { Db } from '../store/schema.ts'
 import { VERSION } from '../version.ts'
+import { listRefusalProblems } from './refusals.ts'
 import { OWNER_LEASE } from './scheduler.ts'
 import { isSyncing } from './sync.ts'
 
@@ -87,6 +88,7 @@ export async function reportStatus(app: App): Promise<StatusReport> {
       ...reports.flatMap(streamProblems),
       ...(await quarantineProblems(db)),
       ...emptyProblems(reports, receivers),
+      ...(await listRefusalProblems(db, clock.now())),
       ...portProblems(owner?.detail),
     ],
     as_of: isoTime(clock.now()),
@@ -204,6 +206,8 @@ async function listReceivers(db: Db): Promise<ReceiverReport[]> {
   const rows = await db
     .selectFrom('receiver')
     .selectAll()
+    .where('signal', '<>', 'misdirected')
+    .where('signal', 'not like', 'refused%')
     .orderBy('last_received_at', 'desc')
     .limit(50)
     .execute()
