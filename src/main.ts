@@ -20,6 +20,12 @@ process.on('warning', (warning) => {
 })
 process.removeAllListeners('warning')
 
+// Whoever reads may stop reading (`outlay help | head`): that ends the program, quietly.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit(0)
+})
+
 const { runCommand } = await import('./cli/run.ts')
 process.exitCode = await runCommand(process.argv.slice(2), hostProcess())
 

@@ -13,6 +13,10 @@ import { UserError } from './errors.ts'
 import { newId } from './ids.ts'
 import { connectProvider } from './jobs/connect.ts'
 import { isTokenProblem, type Scope, verifyAccessToken } from './keys/access-token.ts'
+import { countRefused } from './ledger/receiver.ts'
+import { createBook } from './otlp/book.ts'
+import { createRefusalCounter } from './otlp/refusals.ts'
+import { otlpRoute } from './otlp/route.ts'
 import { createMcpServer } from './server.ts'
 import { connectRoute } from './ui/connect-page.ts'
 import { VERSION } from './version.ts'
@@ -42,6 +46,7 @@ export function createSidePort(app: App): { hono: Hono; mcp: McpHttpHandler } {
     return mcp.fetch(c.req.raw, { authInfo: auth })
   })
   hono.route('/', connectRoute(connectDeps(app)))
+  hono.route('/', otlpRoute(otlpDeps(app)))
   hono.notFound((c) =>
     c.text('Nothing is here. Outlay answers at /mcp, /v1/logs and /healthz.\n', 404),
   )
@@ -156,6 +161,25 @@ async function authenticate(
     clientId: result.name,
     scopes: [...result.scopes],
     expiresAt: Math.floor(app.clock.wallNow() / 1000) + TOKEN_CHECK_S,
+  }
+}
+
+/** On loopback telemetry needs no token; beyond it does. One of ours that is sent is always checked. */
+function otlpDeps(app: App): Parameters<typeof otlpRoute>[0] {
+  const { db, clock, log } = app
+  const is_open = LOOPBACK.includes(app.config.host)
+  return {
+    clock,
+    log,
+    book: createBook({ db, clock, catalog: app.catalog }),
+    async authorize(header) {
+      if (is_open && !/\bol[kt]_/.test(header ?? '')) return null
+      const auth = await authenticate(app, header, 'ingest')
+      return 'problem' in auth
+        ? { status: auth.status, message: auth.problem, headers: auth.headers }
+        : { id: auth.token, name: auth.clientId }
+    },
+    onRefused: createRefusalCounter({ log, count: (one) => countRefused(db, one, clock.now()) }),
   }
 }
 

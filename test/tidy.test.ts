@@ -129,7 +129,7 @@ describe.each([
 
 test('providers are named only in their folders, in the mappers and in what people read', () => {
   const allowed =
-    /^src\/(providers\/|otlp\/clients\/|local\/|demo\/|pricing\/|setup|config|prompts|keys\/(access-token|fingerprint)|cli\/|corpus\/)|^tools\//
+    /^src\/(providers\/|otlp\/|local\/|demo\/|pricing\/|setup|config|prompts|keys\/(access-token|fingerprint)|cli\/|corpus\/)|^tools\//
   const named = sources.filter(
     (file) => !allowed.test(file) && /anthropic|openai|openrouter/i.test(code(file)),
   )

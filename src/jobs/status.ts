@@ -5,6 +5,7 @@ import { findLease } from '../store/lease.ts'
 import type { Db } from '../store/schema.ts'
 import { DIRECTORY_STREAM } from '../sync/stream.ts'
 import { VERSION } from '../version.ts'
+import { listRefusalProblems } from './refusals.ts'
 import { OWNER_LEASE } from './scheduler.ts'
 import { isSyncing } from './sync.ts'
 
@@ -89,6 +90,7 @@ export async function reportStatus(app: App): Promise<StatusReport> {
       ...(await quarantineProblems(db)),
       ...(await emptiedProblems(db)),
       ...emptyProblems(reports, receivers),
+      ...(await listRefusalProblems(db, clock.now())),
       ...portProblems(owner?.detail),
     ],
     as_of: isoTime(clock.now()),
@@ -235,6 +237,8 @@ async function listReceivers(db: Db): Promise<ReceiverReport[]> {
   const rows = await db
     .selectFrom('receiver')
     .selectAll()
+    .where('signal', '<>', 'misdirected')
+    .where('signal', 'not like', 'refused%')
     .orderBy('last_received_at', 'desc')
     .limit(50)
     .execute()

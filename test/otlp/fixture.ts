@@ -1,0 +1,117 @@
+import { once } from 'node:events'
+import { createServer, type IncomingHttpHeaders, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
+import protobuf from 'protobufjs/minimal.js'
+import { onTestFinished } from 'vitest'
+import { fixedClock } from '../../src/clock.ts'
+import { silentLog } from '../../src/log.ts'
+import type { Book, BookContext } from '../../src/otlp/inbox.ts'
+import { type OtlpDeps, otlpRoute } from '../../src/otlp/route.ts'
+import type { Batch } from '../../src/otlp/signal.ts'
+
+export const NOW = Date.UTC(2026, 10, 24, 10)
+
+export type Receiver = {
+  readonly url: string
+  readonly booked: { readonly batch: Batch; readonly context: BookContext }[]
+}
+
+/** The receiver on a real socket. What it takes in lands in `booked`, unless `book` says otherwise. */
+export async function startReceiver(deps: Partial<OtlpDeps> = {}): Promise<Receiver> {
+  const booked: Receiver['booked'] = []
+  const book: Book = async (batch, context) => {
+    booked.push({ batch, context })
+    return { rejected: 0, message: '' }
+  }
+  const app = otlpRoute({ clock: fixedClock(NOW), log: silentLog, book, ...deps })
+  const server = createServer(getRequestListener((req, env) => app.fetch(req, env)))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(async () => {
+    server.closeAllConnections()
+    server.close()
+    await once(server, 'close')
+  })
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, booked }
+}
+
+export type Answer = { status: number; headers: IncomingHttpHeaders; body: Buffer }
+
+export type Sent = {
+  readonly method?: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string | Uint8Array
+  /** Without a Content-Length. */
+  readonly is_chunked?: boolean
+}
+
+/** One request byte for byte, which `fetch` would put straight. */
+export function send(url: string, { method = 'POST', headers, body, is_chunked }: Sent) {
+  return new Promise<Answer>((resolve, reject) => {
+    const length = is_chunked || body === undefined ? {} : { 'content-length': body.length }
+    const out = request(url, { method, headers: { ...length, ...headers } }, async (incoming) => {
+      const chunks = await Array.fromAsync(incoming)
+      resolve({
+        status: incoming.statusCode ?? 0,
+        headers: incoming.headers,
+        body: Buffer.concat(chunks),
+      })
+    })
+    out.on('error', reject)
+    out.end(body)
+  })
+}
+
+export const PROTOBUF = { 'content-type': 'application/x-protobuf' }
+export const JSON_TYPE = { 'content-type': 'application/json' }
+
+/** google.rpc.Status out of either encoding. */
+export function statusOf({ headers, body }: Answer): { code: number; message: string } {
+  if (headers['content-type'] === 'application/json') return JSON.parse(body.toString())
+  const reader = protobuf.Reader.create(body)
+  const status = { code: 0, message: '' }
+  while (reader.pos < reader.len) {
+    const tag = reader.tag()
+    if (tag === 0x08) status.code = reader.int32()
+    else if (tag === 0x12) status.message = reader.string()
+    else reader.skipType(tag & 7)
+  }
+  return status
+}
+
+type Tree = { readonly [field: number]: Wire | readonly Wire[] }
+type Varint = { readonly varint: number | string }
+type Wire = string | bigint | number | boolean | Uint8Array | Varint | Tree
+
+/**
+ * A protobuf message from field numbers: texts, bytes and messages are length-delimited, bigints are
+ * fixed64, numbers doubles.
+ */
+export function encode(tree: Tree): Buffer {
+  const writer = protobuf.Writer.create()
+  for (const [field, value] of Object.entries(tree))
+    for (const one of Array.isArray(value) ? value : [value]) write(writer, Number(field), one)
+  return Buffer.from(writer.finish())
+}
+
+function write(writer: protobuf.Writer, field: number, value: Wire): void {
+  const tag = (type: number) => writer.uint32((field << 3) | type)
+  if (typeof value === 'string') tag(2).string(value)
+  else if (typeof value === 'bigint') tag(1).fixed64(value.toString())
+  else if (typeof value === 'number') tag(1).double(value)
+  else if (typeof value === 'boolean') tag(0).bool(value)
+  else if (value instanceof Uint8Array) tag(2).bytes(value)
+  else if ('varint' in value) tag(0).int64(value.varint)
+  else tag(2).bytes(encode(value))
+}
+
+export function attribute(key: string, value: Wire | undefined, field = 1): Tree {
+  return { 1: key, 2: value === undefined ? {} : { [field]: value } }
+}
+
+/** An ExportLogsServiceRequest of one resource and scope. */
+export function logsBody(records: readonly Tree[]): Buffer {
+  const resource = { 1: [attribute('service.name', 'codex_exec')] }
+  return encode({ 1: { 1: resource, 2: { 1: { 1: 'codex_otel.log_only' }, 2: records } } })
+}
