@@ -193,6 +193,7 @@ function connectDeps(app: App): Parameters<typeof connectRoute>[0] {
         ? {
             name: provider.name,
             kind: provider.admin.key_help.kind,
+            note: provider.admin.key_help.note,
             url: provider.admin.key_help.url,
           }
         : undefined

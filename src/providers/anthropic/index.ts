@@ -58,7 +58,8 @@ const ErrorBody = z.object({
 })
 
 const key_help = {
-  kind: 'an Admin API key (sk-ant-admin01-…); only members with the admin role can make one',
+  kind: 'an Admin API key (sk-ant-admin01-…)',
+  note: 'Only members with the admin role can make one.',
   url: 'https://console.anthropic.com/settings/admin-keys',
   env: 'ANTHROPIC_ADMIN_KEY',
 }

@@ -14,6 +14,7 @@ const ErrorBody = z.object({
 
 const key_help = {
   kind: 'an admin key (sk-admin-…), or a restricted key with the scope api.usage.read',
+  note: 'Only owners of the organisation can make one.',
   url: 'https://platform.openai.com/settings/organization/admin-keys',
   env: 'OPENAI_ADMIN_KEY',
 }
