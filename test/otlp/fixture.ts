@@ -111,7 +111,7 @@ export function attribute(key: string, value: Wire | undefined, field = 1): Tree
 }
 
 /** An ExportLogsServiceRequest of one resource and scope. */
-export function logsBody(records: readonly Tree[]): Buffer {
+export function logsBody(records: readonly (Tree | Uint8Array)[]): Buffer {
   const resource = { 1: [attribute('service.name', 'codex_exec')] }
   return encode({ 1: { 1: resource, 2: { 1: { 1: 'codex_otel.log_only' }, 2: records } } })
 }
