@@ -6,9 +6,9 @@ import protobuf from 'protobufjs/minimal.js'
 import { onTestFinished } from 'vitest'
 import { fixedClock } from '../../src/clock.ts'
 import { silentLog } from '../../src/log.ts'
-import type { Book, BookContext } from '../../src/otlp/inbox.ts'
+import type { BookAll, BookContext } from '../../src/otlp/inbox.ts'
 import { type OtlpDeps, otlpRoute } from '../../src/otlp/route.ts'
-import type { Batch } from '../../src/otlp/signal.ts'
+import type { Batch, Booked } from '../../src/otlp/signal.ts'
 
 export const NOW = Date.UTC(2026, 10, 24, 10)
 
@@ -17,14 +17,31 @@ export type Receiver = {
   readonly booked: { readonly batch: Batch; readonly context: BookContext }[]
 }
 
-/** The receiver on a real socket. What it takes in lands in `booked`, unless `book` says otherwise. */
-export async function startReceiver(deps: Partial<OtlpDeps> = {}): Promise<Receiver> {
-  const booked: Receiver['booked'] = []
-  const book: Book = async (batch, context) => {
-    booked.push({ batch, context })
-    return { rejected: 0, message: '' }
+export type Book = (batch: Batch, context: BookContext) => Promise<Booked>
+
+/** Books one after the other. */
+export function bookEach(book: Book): BookAll {
+  return async (arrivals) => {
+    const booked: Booked[] = []
+    for (const { batch, context } of arrivals) booked.push(await book(batch, context))
+    return booked
   }
-  const app = otlpRoute({ clock: fixedClock(NOW), log: silentLog, book, ...deps })
+}
+
+/** The receiver on a real socket. What it takes in lands in `booked`, unless `book` says otherwise. */
+export async function startReceiver({
+  book,
+  ...deps
+}: Partial<OtlpDeps> & { book?: Book } = {}): Promise<Receiver> {
+  const booked: Receiver['booked'] = []
+  const bookAll = bookEach(
+    book ??
+      (async (batch, context) => {
+        booked.push({ batch, context })
+        return { rejected: 0, message: '' }
+      }),
+  )
+  const app = otlpRoute({ clock: fixedClock(NOW), log: silentLog, bookAll, ...deps })
   const server = createServer(getRequestListener((req, env) => app.fetch(req, env)))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -1,77 +1,60 @@
 import { expect, test } from 'vitest'
-import { type Book, createInbox } from '../../src/otlp/inbox.ts'
+import { type BookAll, createInbox, type Delivery } from '../../src/otlp/inbox.ts'
 import { BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX } from '../../src/otlp/limits.ts'
 import type { Booked } from '../../src/otlp/signal.ts'
 import { encode, logsBody, NOW, PROTOBUF, send, startReceiver, statusOf } from './fixture.ts'
 
 const OK: Booked = { rejected: 0, message: '' }
-const context = { received_at: NOW, token: null }
-
-function delivery(body: string, token: { id: string; name: string } | null = null) {
+function delivery(body: string): Delivery {
   return {
     signal: 'logs',
     encoding: 'protobuf',
     body: logsBody([{ 5: { 1: body } }]),
-    context: { ...context, token },
-  } as const
+    context: { received_at: NOW, token: null },
+  }
 }
 
-/** What each call booked, by the texts of its records. */
+/** What each transaction was to book, by the texts of its records. */
 function recorder(answer: (texts: string[]) => Booked = () => OK) {
   const calls: string[][] = []
-  const book: Book = async (batch) => {
-    const records = batch.signal === 'logs' ? batch.records : []
-    const texts = records.map(({ body }) => body ?? '')
-    calls.push(texts)
-    return answer(texts)
+  const bookAll: BookAll = async (arrivals) => {
+    const texts = arrivals.map(({ batch }) =>
+      batch.signal === 'logs' ? batch.records.map(({ body }) => body ?? '') : [],
+    )
+    calls.push(texts.flat())
+    return texts.map(answer)
   }
-  return { calls, book }
+  return { calls, bookAll }
 }
 
-test('what comes at once is booked together, and each is answered', async () => {
-  const { calls, book } = recorder()
-  const inbox = createInbox(book)
+test('what comes at once is booked together, and each is answered for itself', async () => {
+  const { calls, bookAll } = recorder((texts) =>
+    texts.includes('b') ? { rejected: 1, message: 'bad' } : OK,
+  )
+  const inbox = createInbox(bookAll)
   const answers = await Promise.all(['a', 'b', 'c'].map((text) => inbox.push(delivery(text))))
   expect(calls).toEqual([['a', 'b', 'c']])
-  expect(answers).toEqual([OK, OK, OK])
+  expect(answers).toEqual([OK, { rejected: 1, message: 'bad' }, OK])
 })
 
 test('what comes while a group is booked waits for the next one', async () => {
-  const { calls, book } = recorder()
+  const { calls, bookAll } = recorder()
   const late: Promise<Booked>[] = []
-  const inbox = createInbox(async (batch, given) => {
+  const inbox = createInbox(async (arrivals) => {
     if (calls.length === 0) late.push(inbox.push(delivery('b')), inbox.push(delivery('c')))
-    return book(batch, given)
+    return bookAll(arrivals)
   })
   await inbox.push(delivery('a'))
   await Promise.all(late)
   expect(calls).toEqual([['a'], ['b', 'c']])
 })
 
-test('telemetry of two tokens is not mixed', async () => {
-  const { calls, book } = recorder()
-  const inbox = createInbox(book)
-  const token = { id: 'tok_1', name: 'ci' }
-  await Promise.all([inbox.push(delivery('a')), inbox.push(delivery('b', token))])
-  expect(calls).toEqual([['a'], ['b']])
-})
-
-test('rejected records are told to who sent them', async () => {
-  const { calls, book } = recorder((texts) =>
-    texts.includes('bad') ? { rejected: 1, message: 'bad' } : OK,
-  )
-  const inbox = createInbox(book)
-  const answers = await Promise.all(['a', 'bad', 'c'].map((text) => inbox.push(delivery(text))))
-  expect(answers).toEqual([OK, { rejected: 1, message: 'bad' }, OK])
-  expect(calls).toEqual([['a', 'bad', 'c'], ['a'], ['bad'], ['c']])
-})
-
 test('one batch that cannot be booked or read does not stop the others', async () => {
-  const { book } = recorder((texts) => {
+  const { calls, bookAll } = recorder((texts) => {
     if (texts.includes('bad')) throw new TypeError('defect')
     return OK
   })
-  const inbox = createInbox(book)
+  const inbox = createInbox(bookAll)
   const unreadable = { ...delivery(''), body: Buffer.from('hello') }
   const answers = await Promise.allSettled([
     inbox.push(delivery('a')),
@@ -85,20 +68,21 @@ test('one batch that cannot be booked or read does not stop the others', async (
     'rejected',
     'fulfilled',
   ])
+  expect(calls).toEqual([['a', 'bad', 'c'], ['a'], ['bad'], ['c']])
 })
 
 test('a store that is busy is not asked again for each of a group', async () => {
-  const { calls, book } = recorder(() => {
+  const { calls, bookAll } = recorder(() => {
     throw Object.assign(new Error('locked'), { code: 'SQLITE_BUSY' })
   })
-  const inbox = createInbox(book)
+  const inbox = createInbox(bookAll)
   const answers = await Promise.allSettled(['a', 'b'].map((text) => inbox.push(delivery(text))))
   expect(answers.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
   expect(calls).toHaveLength(1)
 })
 
 test('room is counted in requests and bytes, and comes back', () => {
-  const inbox = createInbox(async () => OK, { bytes_max: 100, requests_max: 2 })
+  const inbox = createInbox(async () => [OK], { bytes_max: 100, requests_max: 2 })
   const first = inbox.open()
   const second = inbox.open()
   expect(inbox.open()).toBeUndefined()
