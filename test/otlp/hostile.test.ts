@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { decode, type Encoding } from '../../src/otlp/decode.ts'
 import { BadPayload, SIGNALS, type Signal, TooManyItems } from '../../src/otlp/decode-batch.ts'
 import { BODY_BYTES_MAX, ITEMS_MAX } from '../../src/otlp/limits.ts'
-import { attribute, encode, logsBody } from './fixture.ts'
+import { attribute, encode, logsBody } from './wire.ts'
 
 const ENCODINGS: readonly Encoding[] = ['protobuf', 'json']
 

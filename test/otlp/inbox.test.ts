@@ -2,7 +2,8 @@ import { expect, test } from 'vitest'
 import { type BookAll, createInbox, type Delivery } from '../../src/otlp/inbox.ts'
 import { BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX } from '../../src/otlp/limits.ts'
 import type { Booked } from '../../src/otlp/signal.ts'
-import { encode, logsBody, NOW, PROTOBUF, send, startReceiver, statusOf } from './fixture.ts'
+import { NOW, PROTOBUF, send, startReceiver, statusOf } from './fixture.ts'
+import { encode, logsBody } from './wire.ts'
 
 const OK: Booked = { rejected: 0, message: '' }
 function delivery(body: string): Delivery {

@@ -9,7 +9,8 @@ import { reportStatus } from '../../src/jobs/status.ts'
 import { createAccessToken, type Scope } from '../../src/keys/access-token.ts'
 import { silentLog } from '../../src/log.ts'
 import { openSidePort } from '../../src/side-port.ts'
-import { attribute, logsBody, NOW, PROTOBUF, send, statusOf } from './fixture.ts'
+import { NOW, PROTOBUF, send, statusOf } from './fixture.ts'
+import { attribute, logsBody } from './wire.ts'
 
 const BODY = logsBody([{ 6: [attribute('event.name', 'codex.startup_phase')] }])
 
