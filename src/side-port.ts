@@ -14,7 +14,7 @@ import { newId } from './ids.ts'
 import { connectProvider } from './jobs/connect.ts'
 import { isTokenProblem, type Scope, verifyAccessToken } from './keys/access-token.ts'
 import { countRefused } from './ledger/receiver.ts'
-import { createBook } from './otlp/book.ts'
+import { createBookAll } from './otlp/book.ts'
 import { createRefusalCounter } from './otlp/refusals.ts'
 import { otlpRoute } from './otlp/route.ts'
 import { createMcpServer } from './server.ts'
@@ -171,7 +171,7 @@ function otlpDeps(app: App): Parameters<typeof otlpRoute>[0] {
   return {
     clock,
     log,
-    book: createBook({ db, clock, catalog: app.catalog }),
+    bookAll: createBookAll({ db, clock, catalog: app.catalog }),
     async authorize(header) {
       if (is_open && !/\bol[kt]_/.test(header ?? '')) return null
       const auth = await authenticate(app, header, 'ingest')

@@ -39,26 +39,46 @@ export function createBag(): Bag {
   return new NoPrototype() as Bag
 }
 
-/** Collects the items of one body, whatever its encoding. */
+/** Collects the items of one body, whatever its encoding. All methods throw TooManyItems. */
 export class Collector {
-  readonly records: LogRecord[] = []
-  readonly spans: Span[] = []
-  readonly points: MetricPoint[] = []
-  rejected = 0
+  readonly #records: LogRecord[] = []
+  readonly #spans: Span[] = []
+  readonly #points: MetricPoint[] = []
+  #rejected = 0
   #count = 0
 
-  /** Before an item is read. @throws TooManyItems */
-  admit(): void {
-    this.#count++
-    if (this.#count > ITEMS_MAX)
-      throw new TooManyItems(`A request may hold ${ITEMS_MAX} items; send smaller batches.`)
+  addRecord(record: LogRecord): void {
+    this.#admit()
+    this.#records.push(record)
+  }
+
+  addSpan(span: Span): void {
+    this.#admit()
+    this.#spans.push(span)
+  }
+
+  addPoint(point: MetricPoint): void {
+    this.#admit()
+    this.#points.push(point)
+  }
+
+  /** An item that cannot be read. */
+  reject(): void {
+    this.#admit()
+    this.#rejected++
   }
 
   decoded(signal: Signal): Decoded {
-    const { records, spans, points, rejected } = this
-    if (signal === 'logs') return { batch: { signal, records }, rejected }
-    if (signal === 'traces') return { batch: { signal, spans }, rejected }
-    return { batch: { signal, points }, rejected }
+    const rejected = this.#rejected
+    if (signal === 'logs') return { batch: { signal, records: this.#records }, rejected }
+    if (signal === 'traces') return { batch: { signal, spans: this.#spans }, rejected }
+    return { batch: { signal, points: this.#points }, rejected }
+  }
+
+  #admit(): void {
+    this.#count++
+    if (this.#count > ITEMS_MAX)
+      throw new TooManyItems(`A request may hold ${ITEMS_MAX} items. Send smaller batches.`)
   }
 }
 

@@ -2,7 +2,7 @@ import { BadPayload, Collector, type Decoded, type Origin, type Signal } from '.
 import { guardJson } from './json-guard.ts'
 import { readMetric } from './json-metric.ts'
 import {
-  BadItem,
+  BAD_ITEM,
   hexIdOf,
   instantOf,
   isObject,
@@ -74,18 +74,17 @@ function scopeOf({ scope }: Json): Origin['scope'] {
 function readItem(read: ReadItem, item: unknown, origin: Origin, into: Collector): void {
   if (item === null) return
   try {
-    if (!isObject(item)) throw new BadItem('an item is no object')
+    if (!isObject(item)) throw BAD_ITEM
     read(item, origin, into)
   } catch (error) {
-    if (!(error instanceof BadItem)) throw error
-    into.rejected++
+    if (error !== BAD_ITEM) throw error
+    into.reject()
   }
 }
 
 function readLogRecord(item: Json, { resource, scope }: Origin, into: Collector): void {
-  into.admit()
   const body = readValue(item['body'], 0)
-  into.records.push({
+  into.addRecord({
     resource,
     scope,
     attributes: readAttributes(item['attributes']),
@@ -99,8 +98,7 @@ function readLogRecord(item: Json, { resource, scope }: Origin, into: Collector)
 }
 
 function readSpan(item: Json, { resource, scope }: Origin, into: Collector): void {
-  into.admit()
-  into.spans.push({
+  into.addSpan({
     resource,
     scope,
     attributes: readAttributes(item['attributes']),

@@ -131,7 +131,6 @@ function readScopeName(
 }
 
 function readLogRecord(reader: ProtoReader, end: number, origin: Origin, into: Collector): void {
-  into.admit()
   const stop = reader.enter(end)
   const attributes = createBag()
   let size = 0
@@ -156,7 +155,7 @@ function readLogRecord(reader: ProtoReader, end: number, origin: Origin, into: C
   }
   reader.leave(stop)
   const { resource, scope } = origin
-  into.records.push({
+  into.addRecord({
     resource,
     scope,
     attributes,
@@ -171,7 +170,6 @@ function readLogRecord(reader: ProtoReader, end: number, origin: Origin, into: C
 
 /** Events and links carry no usage and stay unread. */
 function readSpan(reader: ProtoReader, end: number, origin: Origin, into: Collector): void {
-  into.admit()
   const stop = reader.enter(end)
   const attributes = createBag()
   let size = 0
@@ -194,7 +192,7 @@ function readSpan(reader: ProtoReader, end: number, origin: Origin, into: Collec
   }
   reader.leave(stop)
   const { resource, scope } = origin
-  into.spans.push({
+  into.addSpan({
     resource,
     scope,
     attributes,

@@ -16,8 +16,13 @@ export type BookContext = {
   readonly token: { readonly id: string; readonly name: string } | null
 }
 
-/** Resolves when the batch is on disk. The same batch again changes nothing. */
-export type Book = (batch: Batch, context: BookContext) => Promise<Booked>
+export type Arrival = { readonly batch: Batch; readonly context: BookContext }
+
+/**
+ * Resolves when all are on disk, in their order; else none of them is. The same batch again, split
+ * differently and in any order, changes nothing.
+ */
+export type BookAll = (arrivals: readonly Arrival[]) => Promise<readonly Booked[]>
 
 /** One request's body as it came. */
 export type Delivery = {
@@ -40,6 +45,8 @@ type Waiting = {
   reject(error: unknown): void
 }
 
+const NOTHING: Booked = { rejected: 0, message: '' }
+
 type Ready = Waiting & { readonly decoded: Decoded }
 
 /**
@@ -48,7 +55,7 @@ type Ready = Waiting & { readonly decoded: Decoded }
  * memory is bounded by their bytes and only one group's items exist.
  */
 export function createInbox(
-  book: Book,
+  bookAll: BookAll,
   { bytes_max = IN_FLIGHT_BYTES_MAX, requests_max = IN_FLIGHT_REQUESTS_MAX } = {},
 ): Inbox {
   const waiting: Waiting[] = []
@@ -61,7 +68,7 @@ export function createInbox(
     while (waiting.length > 0) {
       // First, so that all requests of this turn are in the group.
       await nextTurn()
-      await bookGroup(takeGroup(waiting), book)
+      await bookGroup(takeGroup(waiting), bookAll)
     }
     is_running = false
   }
@@ -104,15 +111,21 @@ function takeGroup(waiting: Waiting[]): Waiting[] {
   return waiting.splice(0, size)
 }
 
-async function bookGroup(group: readonly Waiting[], book: Book): Promise<void> {
+async function bookGroup(group: readonly Waiting[], bookAll: BookAll): Promise<void> {
   const ready = group.flatMap(decodeOne)
-  const alike = Map.groupBy(
-    ready,
-    ({ delivery: { signal, context } }) => `${signal} ${context.token?.id ?? ''}`,
-  )
-  for (const ones of alike.values()) {
-    const is_done = ones.length > 1 && (await bookTogether(ones, book))
-    if (!is_done) for (const one of ones) await bookAlone(one, book)
+  if (ready.length === 0) return
+  try {
+    const arrivals = ready.map(({ decoded, delivery }) => ({
+      batch: decoded.batch,
+      context: delivery.context,
+    }))
+    const booked = await bookAll(arrivals)
+    for (const [index, one] of ready.entries())
+      one.resolve(withUnreadable(one.decoded, booked[index] ?? NOTHING))
+  } catch (error) {
+    // Whose batch stands in the others' way shows when each has a transaction of its own.
+    if (ready.length === 1 || isStoreTrouble(error)) for (const one of ready) one.reject(error)
+    else for (const one of ready) await bookGroup([one], bookAll)
   }
 }
 
@@ -121,40 +134,11 @@ function decodeOne(one: Waiting): Ready[] {
   try {
     const decoded = decode(signal, encoding, body)
     if (countItems(decoded.batch) > 0) return [{ ...one, decoded }]
-    one.resolve(withUnreadable(decoded, { rejected: 0, message: '' }))
+    one.resolve(withUnreadable(decoded, NOTHING))
     return []
   } catch (error) {
     one.reject(error)
     return []
-  }
-}
-
-/**
- * False: it must be known whose items can never be booked, or whose batch stands in the others' way.
- * Booking each alone tells; what is on disk already is not booked twice.
- */
-async function bookTogether(ones: readonly Ready[], book: Book): Promise<boolean> {
-  const [first] = ones
-  if (!first) return true
-  const received_at = Math.max(...ones.map(({ delivery }) => delivery.context.received_at))
-  const context = { ...first.delivery.context, received_at }
-  try {
-    const { rejected, message } = await book(mergeBatches(first.decoded.batch, ones), context)
-    if (rejected > 0) return false
-    for (const one of ones) one.resolve(withUnreadable(one.decoded, { rejected, message }))
-    return true
-  } catch (error) {
-    if (!isStoreTrouble(error)) return false
-    for (const one of ones) one.reject(error)
-    return true
-  }
-}
-
-async function bookAlone({ delivery, decoded, resolve, reject }: Ready, book: Book): Promise<void> {
-  try {
-    resolve(withUnreadable(decoded, await book(decoded.batch, delivery.context)))
-  } catch (error) {
-    reject(error)
   }
 }
 
@@ -170,24 +154,6 @@ function withUnreadable({ rejected }: Decoded, booked: Booked): Booked {
 function countItems(batch: Batch): number {
   if (batch.signal === 'logs') return batch.records.length
   return batch.signal === 'traces' ? batch.spans.length : batch.points.length
-}
-
-function mergeBatches(first: Batch, ones: readonly Ready[]): Batch {
-  const batches = ones.map(({ decoded }) => decoded.batch)
-  if (first.signal === 'logs')
-    return {
-      signal: 'logs',
-      records: batches.flatMap((one) => (one.signal === 'logs' ? one.records : [])),
-    }
-  if (first.signal === 'traces')
-    return {
-      signal: 'traces',
-      spans: batches.flatMap((one) => (one.signal === 'traces' ? one.spans : [])),
-    }
-  return {
-    signal: 'metrics',
-    points: batches.flatMap((one) => (one.signal === 'metrics' ? one.points : [])),
-  }
 }
 
 /** SQLITE_BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN: https://www.sqlite.org/rescode.html */

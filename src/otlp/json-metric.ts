@@ -1,6 +1,6 @@
 import type { Collector, Origin } from './decode-batch.ts'
 import {
-  BadItem,
+  BAD_ITEM,
   instantOf,
   isObject,
   type Json,
@@ -47,7 +47,7 @@ export function readMetric(item: Json, origin: Origin, into: Collector): void {
     }
     const points = data['dataPoints']
     if (points === undefined || points === null) continue
-    if (!Array.isArray(points)) throw new BadItem('dataPoints is no list')
+    if (!Array.isArray(points)) throw BAD_ITEM
     for (const point of points) addPoint(point, metric, into)
   }
 }
@@ -59,13 +59,12 @@ function temporalityOf(value: unknown): MetricPoint['temporality'] {
 
 function addPoint(point: unknown, metric: Metric, into: Collector): void {
   if (point === null) return
-  into.admit()
   try {
-    if (!isObject(point)) throw new BadItem('a point is no object')
-    into.points.push(readPoint(point, metric))
+    if (!isObject(point)) throw BAD_ITEM
+    into.addPoint(readPoint(point, metric))
   } catch (error) {
-    if (!(error instanceof BadItem)) throw error
-    into.rejected++
+    if (error !== BAD_ITEM) throw error
+    into.reject()
   }
 }
 

@@ -5,10 +5,11 @@ import type { AttributeValue } from './signal.ts'
 /** An object out of `JSON.parse`. Its `__proto__` is an own field like any other, so reading is safe. */
 export type Json = Readonly<Record<string, unknown>>
 
-/** One item says something that cannot be: it is left out and counted, its batch goes on. */
-export class BadItem extends Error {
-  override readonly name = 'BadItem'
-}
+/**
+ * Thrown for an item that says something that cannot be: it is left out and counted, its batch goes on.
+ * Made once, since a body can hold a hundred thousand such items and a stack trace of each takes long.
+ */
+export const BAD_ITEM: Error = new Error('an item of the payload is not valid')
 
 export function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -31,13 +32,13 @@ export function hexIdOf(value: unknown, length: 16 | 32): string {
   return /^[0-9a-f]+$/i.test(value) && /[^0]/.test(value) ? value.toLowerCase() : ''
 }
 
-/** Nanoseconds as a decimal text or, with the loss that the client chose, a number. @throws BadItem */
+/** Nanoseconds as a decimal text or, with the loss that the client chose, a number. @throws BAD_ITEM */
 export function instantOf(value: unknown): bigint {
   if (value === undefined || value === null || value === '') return 0n
   if (typeof value === 'string' && /^\d{1,20}$/.test(value)) return BigInt(value)
   if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < 2 ** 64)
     return BigInt(value)
-  throw new BadItem('an instant is not a count of nanoseconds')
+  throw BAD_ITEM
 }
 
 const SPECIAL: Readonly<Record<string, number>> = {
@@ -46,11 +47,11 @@ const SPECIAL: Readonly<Record<string, number>> = {
   '-Infinity': Number.NEGATIVE_INFINITY,
 }
 
-/** Undefined: none was sent. @throws BadItem */
+/** Undefined: none was sent. @throws BAD_ITEM */
 export function numberOf(value: unknown): number | undefined {
   if (value === undefined || value === null) return undefined
   const number = readNumber(value)
-  if (number === undefined) throw new BadItem('a value is not a number')
+  if (number === undefined) throw BAD_ITEM
   return number
 }
 

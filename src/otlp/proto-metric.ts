@@ -119,7 +119,6 @@ function readPoint(
   metric: Metric,
   { origin, into }: Target,
 ): void {
-  into.admit()
   const stop = reader.enter(end)
   const { kind } = metric
   const is_number = kind === 'gauge' || kind === 'sum'
@@ -145,7 +144,7 @@ function readPoint(
     else reader.skipField(tag)
   }
   reader.leave(stop)
-  into.points.push({
+  into.addPoint({
     resource: origin.resource,
     scope: origin.scope,
     attributes,

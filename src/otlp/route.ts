@@ -7,7 +7,7 @@ import { encodingOf, FULL, formatRefusal, formatSuccess, type Refusal } from './
 import { BodyError, readBody } from './body.ts'
 import type { Encoding } from './decode.ts'
 import { BadPayload, SIGNALS, type Signal, TooManyItems } from './decode-batch.ts'
-import { type Book, type BookContext, createInbox, isStoreTrouble } from './inbox.ts'
+import { type BookAll, type BookContext, createInbox, isStoreTrouble } from './inbox.ts'
 import { RETRY_AFTER_S } from './limits.ts'
 
 /** A request that was not taken: what is told to the sender, and who it seems to be. */
@@ -21,7 +21,7 @@ export type Refused = {
 export type OtlpDeps = {
   readonly clock: Clock
   readonly log: Log
-  readonly book: Book
+  readonly bookAll: BookAll
   /** Whose token it is, or why the request is not let in. Absent: everybody is. */
   readonly authorize?: (header: string | undefined) => Promise<BookContext['token'] | Refusal>
   readonly onRefused?: (refused: Refused) => void
@@ -35,7 +35,7 @@ type OtlpContext = Context<Env>
  * acknowledged, since some exporters send once and never again.
  */
 export function otlpRoute(deps: OtlpDeps): Hono<Env> {
-  const inbox = createInbox(deps.book)
+  const inbox = createInbox(deps.bookAll)
   const hono = new Hono<Env>()
 
   async function receive(c: OtlpContext, signal: Signal, encoding: Encoding): Promise<Response> {

@@ -6,9 +6,9 @@ import protobuf from 'protobufjs/minimal.js'
 import { onTestFinished } from 'vitest'
 import { fixedClock } from '../../src/clock.ts'
 import { silentLog } from '../../src/log.ts'
-import type { Book, BookContext } from '../../src/otlp/inbox.ts'
+import type { BookAll, BookContext } from '../../src/otlp/inbox.ts'
 import { type OtlpDeps, otlpRoute } from '../../src/otlp/route.ts'
-import type { Batch } from '../../src/otlp/signal.ts'
+import type { Batch, Booked } from '../../src/otlp/signal.ts'
 
 export const NOW = Date.UTC(2026, 10, 24, 10)
 
@@ -17,14 +17,31 @@ export type Receiver = {
   readonly booked: { readonly batch: Batch; readonly context: BookContext }[]
 }
 
-/** The receiver on a real socket. What it takes in lands in `booked`, unless `book` says otherwise. */
-export async function startReceiver(deps: Partial<OtlpDeps> = {}): Promise<Receiver> {
-  const booked: Receiver['booked'] = []
-  const book: Book = async (batch, context) => {
-    booked.push({ batch, context })
-    return { rejected: 0, message: '' }
+export type Book = (batch: Batch, context: BookContext) => Promise<Booked>
+
+/** Books one after the other. */
+export function bookEach(book: Book): BookAll {
+  return async (arrivals) => {
+    const booked: Booked[] = []
+    for (const { batch, context } of arrivals) booked.push(await book(batch, context))
+    return booked
   }
-  const app = otlpRoute({ clock: fixedClock(NOW), log: silentLog, book, ...deps })
+}
+
+/** The receiver on a real socket. What it takes in lands in `booked`, unless `book` says otherwise. */
+export async function startReceiver({
+  book,
+  ...deps
+}: Partial<OtlpDeps> & { book?: Book } = {}): Promise<Receiver> {
+  const booked: Receiver['booked'] = []
+  const bookAll = bookEach(
+    book ??
+      (async (batch, context) => {
+        booked.push({ batch, context })
+        return { rejected: 0, message: '' }
+      }),
+  )
+  const app = otlpRoute({ clock: fixedClock(NOW), log: silentLog, bookAll, ...deps })
   const server = createServer(getRequestListener((req, env) => app.fetch(req, env)))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -78,40 +95,4 @@ export function statusOf({ headers, body }: Answer): { code: number; message: st
     else reader.skipType(tag & 7)
   }
   return status
-}
-
-type Tree = { readonly [field: number]: Wire | readonly Wire[] }
-type Varint = { readonly varint: number | string }
-type Wire = string | bigint | number | boolean | Uint8Array | Varint | Tree
-
-/**
- * A protobuf message from field numbers: texts, bytes and messages are length-delimited, bigints are
- * fixed64, numbers doubles.
- */
-export function encode(tree: Tree): Buffer {
-  const writer = protobuf.Writer.create()
-  for (const [field, value] of Object.entries(tree))
-    for (const one of Array.isArray(value) ? value : [value]) write(writer, Number(field), one)
-  return Buffer.from(writer.finish())
-}
-
-function write(writer: protobuf.Writer, field: number, value: Wire): void {
-  const tag = (type: number) => writer.uint32((field << 3) | type)
-  if (typeof value === 'string') tag(2).string(value)
-  else if (typeof value === 'bigint') tag(1).fixed64(value.toString())
-  else if (typeof value === 'number') tag(1).double(value)
-  else if (typeof value === 'boolean') tag(0).bool(value)
-  else if (value instanceof Uint8Array) tag(2).bytes(value)
-  else if ('varint' in value) tag(0).int64(value.varint)
-  else tag(2).bytes(encode(value))
-}
-
-export function attribute(key: string, value: Wire | undefined, field = 1): Tree {
-  return { 1: key, 2: value === undefined ? {} : { [field]: value } }
-}
-
-/** An ExportLogsServiceRequest of one resource and scope. */
-export function logsBody(records: readonly Tree[]): Buffer {
-  const resource = { 1: [attribute('service.name', 'codex_exec')] }
-  return encode({ 1: { 1: resource, 2: { 1: { 1: 'codex_otel.log_only' }, 2: records } } })
 }

@@ -2,18 +2,8 @@ import { deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { BODY_BYTES_MAX } from '../../src/otlp/limits.ts'
 import type { Refused } from '../../src/otlp/route.ts'
-import {
-  attribute,
-  encode,
-  JSON_TYPE,
-  logsBody,
-  NOW,
-  PROTOBUF,
-  type Sent,
-  send,
-  startReceiver,
-  statusOf,
-} from './fixture.ts'
+import { JSON_TYPE, NOW, PROTOBUF, type Sent, send, startReceiver, statusOf } from './fixture.ts'
+import { attribute, encode, logsBody } from './wire.ts'
 
 const BODY = logsBody([{ 6: [attribute('event.name', 'codex.sse_event')] }])
 const JSON_BODY = JSON.stringify({
