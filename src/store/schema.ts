@@ -21,6 +21,8 @@ export type Database = {
   rollup_model_day: Omit<RollupDayTable, 'api_key' | 'workspace' | 'user'>
   ledger_entry: LedgerEntryTable
   receiver: ReceiverTable
+  local_file: LocalFileTable
+  local_client: LocalClientTable
   connect_page: ConnectPageTable
   access_token: AccessTokenTable
   audit: AuditTable
@@ -220,6 +222,9 @@ export type LedgerEntryTable = UsageColumns & {
   reported_cost_nanos: NanosColumn<null>
   tags: string
   recorded_at: number
+  /** The entry of the same request that this one says more than. */
+  replaces: string | null
+  inference_geo: string | null
 }
 
 export type ReceiverTable = {
@@ -230,6 +235,28 @@ export type ReceiverTable = {
   ignored: Generated<number>
   rejected: Generated<number>
   last_received_at: number
+}
+
+export type LocalFileTable = {
+  path_hash: string
+  client: string
+  size: number
+  mtime_ms: number
+  read_to: number
+  fingerprint: string
+  session_id: string | null
+  parent_session_id: string | null
+  /** What the rest of the file needs to be understood, as JSON without content. */
+  state: string
+  read_at: number
+}
+
+export type LocalClientTable = {
+  client: string
+  followed_since: number
+  read_at: number
+  files: number
+  rejected_lines: number
 }
 
 export type ConnectPageTable = {
