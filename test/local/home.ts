@@ -14,7 +14,7 @@ import { openStore } from '../../src/store/open.ts'
 import type { Db } from '../../src/store/schema.ts'
 
 export const NOW = Date.parse('2026-11-24T10:00:00Z')
-const CATALOG = loadCatalog()
+export const CATALOG = loadCatalog()
 
 export type Home = {
   readonly home: string
