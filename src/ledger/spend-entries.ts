@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import { dateOf, QUARTER_MS } from '../period.ts'
 import type { Db } from '../store/schema.ts'
-import { IS_CURRENT } from './revision.ts'
+import { IS_CURRENT } from './replacement.ts'
 import {
   addGroup,
   type GroupBy,

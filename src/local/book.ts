@@ -1,7 +1,7 @@
 import type { FolderEnv } from '../config.ts'
 import type { UsageEvent } from '../ledger/event.ts'
 import { recordEvents } from '../ledger/record.ts'
-import { reviseEvents } from '../ledger/revision.ts'
+import { reviseEvents } from '../ledger/replacement.ts'
 import type { Catalog } from '../pricing/catalog.ts'
 import { priceUsage } from '../pricing/price.ts'
 import type { Db } from '../store/schema.ts'

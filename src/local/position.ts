@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
 import { sha256 } from '../ids.ts'
-import { listEntryIds } from '../ledger/revision.ts'
+import { listEntryIds } from '../ledger/replacement.ts'
 import type { Db } from '../store/schema.ts'
 import type { ClientId, Inherited, LogFile } from './client.ts'
 
