@@ -11,7 +11,7 @@ export function startImport(
   app: App,
   asked: Pick<SyncAsked, 'progress' | 'dry_run'> & { readonly client: string | undefined },
 ): SyncHandle {
-  const clients = findClients(asked.client).map(({ id }) => id)
+  const clients = findClients(asked.client).map(({ id }) => logsOf(id))
   let is_waiting = true
   const answer = importLogs(app, {
     client: asked.client,
@@ -37,17 +37,25 @@ export function startImport(
   }
 }
 
+const NOTHING_FOUND =
+  'no session logs were found; CLAUDE_CONFIG_DIR, CODEX_HOME and XDG_DATA_HOME say where to look'
+
+function logsOf(client: string): string {
+  return `logs of ${client}`
+}
+
 function answerOf(results: readonly ImportResult[], is_dry_run: boolean): SyncAnswer {
   const found = results.filter(({ files }) => files > 0)
   const failures = found.flatMap(({ client, files_failed, rejected_lines }) => [
     ...(files_failed > 0 ? [`${client}: ${files_failed} files could not be opened`] : []),
     ...(rejected_lines > 0 ? [`${client}: ${rejected_lines} lines could not be read`] : []),
   ])
-  const done = found.length > 0 ? 'done' : 'nothing_connected'
+  if (found.length === 0)
+    return { state: 'nothing_connected', rows: 0, connections: [], failures: [NOTHING_FOUND] }
   return {
-    state: is_dry_run ? 'dry_run' : done,
+    state: is_dry_run ? 'dry_run' : 'done',
     rows: found.reduce((sum, one) => sum + one.requests + one.requests_revised, 0),
-    connections: found.map(({ client }) => client),
+    connections: found.map(({ client }) => logsOf(client)),
     failures,
   }
 }

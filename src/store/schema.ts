@@ -1,5 +1,6 @@
 import type { ColumnType, Generated, Kysely } from 'kysely'
 import type { TokenClass } from '../usage.ts'
+import type { LocalClientTable, LocalFileTable } from './local-tables.ts'
 
 /**
  * One interface a table. Instants are epoch milliseconds; money is nano-dollars, written as bigint
@@ -235,28 +236,6 @@ export type ReceiverTable = {
   ignored: Generated<number>
   rejected: Generated<number>
   last_received_at: number
-}
-
-export type LocalFileTable = {
-  path_hash: string
-  client: string
-  size: number
-  mtime_ms: number
-  read_to: number
-  fingerprint: string
-  session_id: string | null
-  parent_session_id: string | null
-  /** What the rest of the file needs to be understood, as JSON without content. */
-  state: string
-  read_at: number
-}
-
-export type LocalClientTable = {
-  client: string
-  followed_since: number
-  read_at: number
-  files: number
-  rejected_lines: number
 }
 
 export type ConnectPageTable = {
