@@ -12,12 +12,12 @@ export default defineTool({
   effect: 'write',
   open_world: true,
   description:
-    'Reads usage and cost from the connected providers, or local session logs of coding assistants, now instead of at the next turn. A long run goes on in the background; get_status shows how far it is.',
+    'Reads usage and cost of connected providers, or local session logs, now instead of at the next turn. A long run goes on; get_status shows how far.',
   input: {
-    source: z.enum(['admin', 'local']).default('admin'),
-    provider: z.string().optional().describe('Only this one; local: a client like codex.'),
+    source: z.enum(['admin', 'local']).optional(),
+    provider: z.string().optional().describe('Only this one.'),
     since: FromParam.describe('Also backfill to this date.'),
-    dry_run: z.boolean().default(false).describe('Only say what would be read.'),
+    dry_run: z.boolean().default(false).describe('Store nothing.'),
   },
   output: {
     state: z.enum(['done', 'running', 'failed', 'nothing_connected', 'dry_run']),
