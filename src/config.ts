@@ -57,6 +57,7 @@ export const Variables = z.object({
     .transform((path) => resolve(path))
     .optional(),
   OUTLAY_SQLITE: z.enum(['auto', 'better-sqlite3', 'node']).default('auto'),
+  OUTLAY_PROJECT_NAMES: z.enum(['name', 'hash', 'off']).default('name'),
   OUTLAY_NOW: z
     .string()
     .transform((text) => Date.parse(text))
@@ -76,6 +77,10 @@ export type Config = {
   readonly master_key: Secret | undefined
   readonly master_key_file: string
   readonly sqlite: 'auto' | 'better-sqlite3' | 'node'
+  /** How a project is called: by its folder's last segment, by a hash of its path, or not at all. */
+  readonly project_names: 'name' | 'hash' | 'off'
+  /** Where the coding assistants keep their sessions, in their own variables. */
+  readonly folder_env: FolderEnv
   /** Tests only: the clock stands still here. */
   readonly now: number | undefined
   readonly providers: Readonly<Record<string, ProviderConfig>>
@@ -85,6 +90,17 @@ export type ProviderConfig = {
   readonly admin_key: Secret | undefined
   readonly admin_base_url: string | undefined
 }
+
+export type FolderEnv = Readonly<Record<string, string | undefined>> & { readonly HOME: string }
+
+const FOLDER_VARIABLES = [
+  'CLAUDE_CONFIG_DIR',
+  'CODEX_HOME',
+  'GEMINI_CLI_HOME',
+  'OPENCODE_DATA_DIR',
+  'XDG_CONFIG_HOME',
+  'XDG_DATA_HOME',
+] as const
 
 /** Variables that other parts of the product own; they are known here so that typos stand out. */
 const RESERVED = [
@@ -121,6 +137,8 @@ export function parseConfig(env: Env, providers: readonly ProviderEnv[]): Config
     master_key: read.OUTLAY_MASTER_KEY,
     master_key_file: read.OUTLAY_MASTER_KEY_FILE ?? join(home, 'master.key'),
     sqlite: read.OUTLAY_SQLITE,
+    project_names: read.OUTLAY_PROJECT_NAMES,
+    folder_env: folderEnv(env),
     now: read.OUTLAY_NOW,
     providers: Object.fromEntries(providers.map((one) => [one.id, providerConfig(one, given)])),
   })
@@ -175,6 +193,11 @@ function isTimeZone(name: string): boolean {
   } catch {
     return false
   }
+}
+
+function folderEnv(env: Env): FolderEnv {
+  const folders = FOLDER_VARIABLES.map((name) => [name, env[name]?.trim() || undefined])
+  return { ...Object.fromEntries(folders), HOME: env['HOME'] || env['USERPROFILE'] || homedir() }
 }
 
 /** The platform's folder for application data: XDG, Application Support or LocalAppData. */

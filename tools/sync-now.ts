@@ -12,11 +12,12 @@ export default defineTool({
   effect: 'write',
   open_world: true,
   description:
-    'Reads usage and cost from the connected providers now instead of at the next turn. A long run goes on in the background; get_status shows how far it is.',
+    'Reads usage and cost of connected providers, or local session logs, now instead of at the next turn. A long run goes on; get_status shows how far.',
   input: {
+    source: z.enum(['admin', 'local']).optional(),
     provider: z.string().optional().describe('Only this one.'),
     since: FromParam.describe('Also backfill to this date.'),
-    dry_run: z.boolean().default(false).describe('Only say what would be read.'),
+    dry_run: z.boolean().default(false).describe('Store nothing.'),
   },
   output: {
     state: z.enum(['done', 'running', 'failed', 'nothing_connected', 'dry_run']),
@@ -25,7 +26,12 @@ export default defineTool({
     failures: z.array(z.string()),
     as_of: z.string(),
   },
-  async handle({ provider, since, dry_run }, { app, progress }) {
+  async handle({ source, provider, since, dry_run }, { app, progress }) {
+    if (source === 'local') {
+      const { startImport } = await import('../src/jobs/import-request.ts')
+      const run = startImport(app, { client: provider, dry_run, progress })
+      return { ...(await run.within(WAIT_MS)), as_of: isoTime(app.clock.now()) }
+    }
     const { startSync } = await import('../src/jobs/sync-request.ts')
     const run = await startSync(app, { provider, since, dry_run, progress })
     const outcome = await run.within(WAIT_MS)
@@ -38,8 +44,8 @@ export default defineTool({
       failed: `Synced ${names} with problems: ${rows} rows read.`,
       running: `The sync of ${names} goes on in the background; ${rows} rows so far.`,
       nothing_connected:
-        'No provider is connected. Call connect_provider, or run: outlay connect <provider>.',
-      dry_run: `Would read ${names || 'nothing: no provider is connected'}.`,
+        'Nothing to read. To connect a provider call connect_provider, or run: outlay connect <provider>.',
+      dry_run: `Would read ${names || 'nothing: no provider is connected'}${rows > 0 ? `: ${rows} rows` : ''}.`,
     }[state]
     return [head, ...failures.map((failure) => `Problem: ${failure}`)].join('\n')
   },

@@ -17,6 +17,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   connect: async () => (await import('./connect.ts')).connect,
   disconnect: async () => (await import('./disconnect.ts')).disconnect,
   sync: async () => (await import('./sync.ts')).sync,
+  import: async () => (await import('./import.ts')).importCommand,
+  verify: async () => (await import('./verify.ts')).verify,
   tokens: async () => (await import('./tokens.ts')).tokens,
   'rotate-key': async () => (await import('./rotate-key.ts')).rotateKey,
   env: async () => (await import('./env.ts')).env,

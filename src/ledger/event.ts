@@ -29,8 +29,12 @@ export type UsageEvent = {
   /** The provider's service tier: `standard`, `batch`, `flex`, `priority`; null when unknown. */
   readonly service_tier: string | null
   readonly speed: 'fast' | null
+  /** Where inference was made to run, in the provider's word, where that changes the price. */
+  readonly inference_geo?: string | null
   readonly usage: Usage
   /** What the source itself says it cost; kept beside our own price, never added to it. */
   readonly reported_cost_nanos: Nanos | null
   readonly tags: Readonly<Record<string, string>>
+  /** The entry of the same request that this one says more than, and takes the place of. */
+  readonly replaces?: string | null
 }

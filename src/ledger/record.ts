@@ -32,6 +32,8 @@ const COLUMNS = [
   'reported_cost_nanos',
   'tags',
   'recorded_at',
+  'replaces',
+  'inference_geo',
 ]
 
 /**
@@ -81,6 +83,8 @@ function entryRow(catalog: Catalog, event: UsageEvent, recorded_at: number): Cel
     event.reported_cost_nanos,
     JSON.stringify(event.tags),
     recorded_at,
+    event.replaces ?? null,
+    event.inference_geo ?? null,
   ]
 }
 
@@ -97,6 +101,7 @@ function costOf(catalog: Catalog, event: UsageEvent) {
     at: event.occurred_at,
     service_tier: event.service_tier,
     speed: event.speed,
+    inference_geo: event.inference_geo ?? null,
     is_single_request: true,
     usage: event.usage,
   })

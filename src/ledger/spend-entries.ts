@@ -1,6 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import { dateOf, QUARTER_MS } from '../period.ts'
 import type { Db } from '../store/schema.ts'
+import { IS_CURRENT } from './replacement.ts'
 import {
   addGroup,
   type GroupBy,
@@ -76,7 +77,7 @@ const ENTRY_SUMS = sql`
   sum(cost_nanos is null) as unpriced_requests`
 
 function inPeriod({ period }: SpendQuery): RawBuilder<unknown> {
-  return sql`occurred_at >= ${period.start_at} and occurred_at < ${period.end_at}`
+  return sql`occurred_at >= ${period.start_at} and occurred_at < ${period.end_at} and ${IS_CURRENT}`
 }
 
 function unspoken(spoken: readonly Spoken[]): RawBuilder<unknown> {

@@ -1,5 +1,6 @@
 import type { ColumnType, Generated, Kysely } from 'kysely'
 import type { TokenClass } from '../usage.ts'
+import type { LocalClientTable, LocalFileTable } from './local-tables.ts'
 
 /**
  * One interface a table. Instants are epoch milliseconds; money is nano-dollars, written as bigint
@@ -21,6 +22,8 @@ export type Database = {
   rollup_model_day: Omit<RollupDayTable, 'api_key' | 'workspace' | 'user'>
   ledger_entry: LedgerEntryTable
   receiver: ReceiverTable
+  local_file: LocalFileTable
+  local_client: LocalClientTable
   connect_page: ConnectPageTable
   access_token: AccessTokenTable
   audit: AuditTable
@@ -220,6 +223,9 @@ export type LedgerEntryTable = UsageColumns & {
   reported_cost_nanos: NanosColumn<null>
   tags: string
   recorded_at: number
+  /** The entry of the same request that this one says more than. */
+  replaces: string | null
+  inference_geo: string | null
 }
 
 export type ReceiverTable = {

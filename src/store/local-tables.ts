@@ -1,0 +1,22 @@
+/** The tables of local session logs: see migrations/0003-local.ts. */
+export type LocalFileTable = {
+  path_hash: string
+  client: string
+  size: number
+  mtime_ms: number
+  read_to: number
+  fingerprint: string
+  session_id: string | null
+  parent_session_id: string | null
+  /** What the rest of the file needs to be understood, as JSON without content. */
+  state: string
+  read_at: number
+}
+
+export type LocalClientTable = {
+  client: string
+  followed_since: number
+  read_at: number
+  files: number
+  rejected_lines: number
+}
