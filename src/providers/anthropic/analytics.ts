@@ -107,9 +107,10 @@ function query(path: string, { start, end }: Range, width: string, dimensions: s
   }
 }
 
+const Refreshed = z.object({ data_refreshed_at: z.string().max(40).nullish() })
+
 function refreshedAt(body: unknown): string | null {
-  const given = z.object({ data_refreshed_at: z.string().max(40).nullish() }).safeParse(body)
-  return given.data?.data_refreshed_at ?? null
+  return Refreshed.safeParse(body).data?.data_refreshed_at ?? null
 }
 
 const Actor = z.object({
@@ -232,7 +233,8 @@ function userOf(actor: z.output<typeof Actor> | null | undefined): string {
   return `federated:${actor.provider?.issuer ?? actor.provider?.type ?? 'unknown'}`
 }
 
+const Started = z.object({ starting_at: Instant })
+
 function bucketOf(raw: unknown): number | null {
-  const given = z.object({ starting_at: Instant }).safeParse(raw)
-  return given.data?.starting_at ?? null
+  return Started.safeParse(raw).data?.starting_at ?? null
 }
