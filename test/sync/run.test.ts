@@ -187,7 +187,7 @@ test('a refused key is told with the kind that is needed, and is not tried every
   const one = await start({}, 'sk-ant-admin01-wrong')
   const [outcome] = await sync(one, { is_forced: false })
   const problem =
-    'Anthropic does not accept the key any more. Needed: an Admin API key (sk-ant-admin01-…); only members with the admin role can make one. Make one at https://console.anthropic.com/settings/admin-keys and run: outlay connect anthropic'
+    'Anthropic does not accept the key any more. Needed: an Admin API key (sk-ant-admin01-…). Make one at https://console.anthropic.com/settings/admin-keys and run: outlay connect anthropic'
   expect(outcome?.failures).toEqual([{ stream: 'all', problem }])
   const status = await reportStatus(one.app)
   expect(status.connections[0]?.state).toBe('needs_attention')
