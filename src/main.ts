@@ -1,10 +1,12 @@
 #!/usr/bin/env node
-import { enableCompileCache } from 'node:module'
 import { hostname } from 'node:os'
 import type { Process } from './cli/command.ts'
 import { NODE_FLOOR } from './version.ts'
 
-/** The bin, and the only file that touches the process. It loads nothing before the Node check. */
+/**
+ * The bin, and the only file that touches the process. Before the Node check it loads nothing, and by
+ * name only what an old Node has too: a missing export would end it without our sentence.
+ */
 if (isTooOld(process.versions.node, NODE_FLOOR)) {
   process.stderr.write(
     `Outlay needs Node ${NODE_FLOOR} or newer; this is ${process.versions.node}. Install a current Node from https://nodejs.org and start Outlay again.\n`,
@@ -12,6 +14,7 @@ if (isTooOld(process.versions.node, NODE_FLOOR)) {
   process.exit(1)
 }
 
+const { enableCompileCache } = await import('node:module')
 enableCompileCache()
 process.on('warning', (warning) => {
   // node:sqlite says that it is experimental on Node 22; everything else is worth a line.

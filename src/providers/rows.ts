@@ -34,7 +34,7 @@ export function readRow<Schema extends z.ZodType>(
   raw: unknown,
   bucket_start: number | null,
 ): z.output<Schema> | undefined {
-  const result = schema.safeParse(raw)
+  const result = compiled(schema).safeParse(raw)
   if (result.success) return result.data
   const [issue] = result.error.issues
   rows.malformed.push({
@@ -42,6 +42,17 @@ export function readRow<Schema extends z.ZodType>(
     reason: `${issue?.path.join('.') || 'row'}: ${issue?.code ?? 'invalid'}`,
   })
   return undefined
+}
+
+const COMPILED = new WeakMap<z.ZodType, z.ZodType>()
+
+/** Code for the schema, made at its first row: hundreds of thousands may follow. https://zod.dev/compile */
+function compiled<Schema extends z.ZodType>(schema: Schema): Schema {
+  const known = COMPILED.get(schema) as Schema | undefined
+  if (known) return known
+  const made = z.compile(schema)
+  COMPILED.set(schema, made)
+  return made
 }
 
 /** What the store's 64-bit integers hold: more than nine thousand million dollars. */
