@@ -65,7 +65,7 @@ export function readRow<Schema extends z.ZodType>(
   raw: unknown,
   bucket_start: number | null,
 ): z.output<Schema> | undefined {
-  const result = schema.safeParse(raw)
+  const result = compiled(schema).safeParse(raw)
   if (result.success) return result.data
   const [issue] = result.error.issues
   rows.malformed.push({
@@ -73,6 +73,17 @@ export function readRow<Schema extends z.ZodType>(
     reason: `${issue?.path.join('.') || 'row'}: ${issue?.code ?? 'invalid'}`,
   })
   return undefined
+}
+
+const COMPILED = new WeakMap<z.ZodType, z.ZodType>()
+
+/** Code for the schema, made at its first row: hundreds of thousands may follow. https://zod.dev/compile */
+function compiled<Schema extends z.ZodType>(schema: Schema): Schema {
+  const known = COMPILED.get(schema) as Schema | undefined
+  if (known) return known
+  const made = z.compile(schema)
+  COMPILED.set(schema, made)
+  return made
 }
 
 /** A hundred million dollars in one row: more than any row can be, and sums of it stay within 64 bits. */

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** One measured number. `target` and `is_at_most` make it a promise; without them it is shown only. */
@@ -19,6 +20,14 @@ export type BenchOptions = { readonly is_smoke: boolean }
 export type Bench = { run(options: BenchOptions): Promise<Figure[]> }
 
 export const ROOT = join(import.meta.dirname, '../..')
+
+/** The program as it is installed; where it was not built, its sources, which start slower and larger. */
+export function findProgram(): { readonly path: string; readonly is_built: boolean } {
+  const built = join(ROOT, 'dist/src/main.js')
+  const is_built = existsSync(built)
+  if (!is_built) console.warn('no dist/ (npm run build): the sources are measured instead')
+  return { path: is_built ? built : join(ROOT, 'src/main.ts'), is_built }
+}
 
 export function isMissed({ value, target, bound }: Figure): boolean {
   if (target === undefined) return false
@@ -42,24 +51,6 @@ export async function timeRuns(runs: number, work: () => Promise<unknown>): Prom
     times.push(performance.now() - start)
   }
   return times
-}
-
-/** Runs a script beside this file in a process of its own and gives the JSON of its last line. */
-export async function runScript<Result>(
-  name: string,
-  args: readonly string[],
-  env: Readonly<Record<string, string>>,
-): Promise<Result> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, name), ...args], {
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const chunks: Buffer[] = []
-  child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk))
-  const code = await new Promise((resolve) => child.once('close', resolve))
-  if (code !== 0) throw new Error(`${name} ended with ${code}`)
-  const line = Buffer.concat(chunks).toString('utf8').trim().split('\n').at(-1)
-  return JSON.parse(line ?? '') as Result
 }
 
 /** A table for a terminal: what was measured, what was promised, and whether it holds. */
@@ -91,4 +82,22 @@ export function formatFigures(figures: readonly Figure[], { is_smoke }: BenchOpt
 function round(value: number): string {
   const digits = value >= 100 ? 0 : value >= 10 ? 1 : 2
   return value.toLocaleString('en-US', { maximumFractionDigits: digits })
+}
+
+/** Runs a script beside this file in a process of its own and gives the JSON of its last line. */
+export async function runScript<Result>(
+  name: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<Result> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, name), ...args], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const chunks: Buffer[] = []
+  child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk))
+  const code = await new Promise((resolve) => child.once('close', resolve))
+  if (code !== 0) throw new Error(`${name} ended with ${code}`)
+  const line = Buffer.concat(chunks).toString('utf8').trim().split('\n').at(-1)
+  return JSON.parse(line ?? '') as Result
 }

@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { DatabaseSync } from 'node:sqlite'
 import { DAY_MS, floorTo } from '../../src/clock.ts'
 import { has_simulator, startSimulator } from '../oracle/sim.ts'
-import { type BenchOptions, type Figure, median, runScript } from './bench.ts'
-import type { Drain } from './sync-drain.ts'
+import { type BenchOptions, type Figure, findProgram, median } from './bench.ts'
 
 const NOW = Date.parse('2026-11-20T15:30:00Z')
 const ROWS_PER_SECOND = 20_000
@@ -17,6 +17,17 @@ type Source = {
   readonly days: number
   readonly env: Readonly<Record<string, string>>
   close(): void
+}
+
+/** What one `outlay sync` into an empty store took. */
+type Drain = {
+  readonly rows: number
+  /** User and system time of the whole process, its start and the collector's threads included. */
+  readonly cpu_ms: number
+  /** Time in which its event loop did not wait. */
+  readonly busy_ms: number
+  readonly wall_ms: number
+  readonly rss_bytes_max: number
 }
 
 /** Fills an empty store from a provider in another process: our own generator, and the simulator where it stands. */
@@ -31,8 +42,9 @@ export async function run({ is_smoke }: BenchOptions): Promise<Figure[]> {
 }
 
 /**
- * The provider's time is taken off by counting only what this process did: CPU time (it runs in another
- * process), and next to it the time in which the event loop was not idle, which also has our waits for the disk.
+ * The provider's time is taken off by counting only what `outlay sync` itself did: its CPU time, since
+ * the provider is another process. Beside it the time in which its event loop was not idle: that has our
+ * waits for the disk too, but on a busy machine also the time in which others had the processor.
  */
 async function measure(source: Source, runs: number): Promise<Figure[]> {
   const drains: Drain[] = []
@@ -54,7 +66,11 @@ async function measure(source: Source, runs: number): Promise<Figure[]> {
       value: rate(({ cpu_ms }) => cpu_ms),
       note: `${first.rows} rows, ${wall} s in all with the provider's time`,
     },
-    { ...promise, name: `${source.name}: by busy time`, value: rate(({ busy_ms }) => busy_ms) },
+    {
+      name: `${source.name}: by busy time`,
+      value: rate(({ busy_ms }) => busy_ms),
+      unit: 'rows/s',
+    },
     {
       name: `${source.name}: memory`,
       value: Math.max(...drains.map(({ rss_bytes_max }) => rss_bytes_max)) / 1e6,
@@ -68,16 +84,41 @@ async function measure(source: Source, runs: number): Promise<Figure[]> {
 async function drain({ days, env }: Source): Promise<Drain> {
   const home = mkdtempSync(join(tmpdir(), 'outlay-bench-'))
   const since = floorTo(NOW, DAY_MS) - days * DAY_MS
-  try {
-    return await runScript<Drain>('sync-drain.ts', [String(since)], {
+  const usage_file = join(home, 'usage.json')
+  const probe = join(import.meta.dirname, 'usage-probe.mjs')
+  const program = [
+    findProgram().path,
+    'sync',
+    '--since',
+    new Date(since).toISOString().slice(0, 10),
+  ]
+  const child = spawn(process.execPath, ['--import', probe, ...program], {
+    env: {
+      PATH: process.env['PATH'],
+      BENCH_USAGE_FILE: usage_file,
       OUTLAY_HOME: home,
       OUTLAY_NOW: new Date(NOW).toISOString(),
       OUTLAY_TIMEZONE: 'UTC',
+      OUTLAY_SIDE_PORT: 'off',
       ...env,
-    })
+    },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+  try {
+    const code = await new Promise((resolve) => child.once('exit', resolve))
+    if (code !== 0) throw new Error(`outlay sync ended with ${code}`)
+    const usage = JSON.parse(readFileSync(usage_file, 'utf8')) as Omit<Drain, 'rows'>
+    return { ...usage, rows: countRows(join(home, 'outlay.db')) }
   } finally {
     rmSync(home, { recursive: true, force: true })
   }
+}
+
+function countRows(path: string): number {
+  const database = new DatabaseSync(path, { readOnly: true })
+  const row = database.prepare('select sum(rows_read) as count from sync_stream').get()
+  database.close()
+  return Number(row?.['count'])
 }
 
 async function startFake(keys: number, days: number): Promise<Source> {
