@@ -73,7 +73,7 @@ describe.skipIf(!has_simulator)('a sync as a process of its own', () => {
     expect({ code, text }).toMatchObject({ code: 0 })
     expect(text).not.toMatch(SECRETS)
     await expectTruth(await startOutlay(simulator, { home }), simulator)
-  })
+  }, 550_000)
 
   test('two at once read everything once', async () => {
     const simulator = await startSimulator({ seed: 32, days: 8, mode: 'legacy' })

@@ -60,6 +60,11 @@ export type LogEntry = {
 export const NOW = Date.parse('2026-11-20T15:30:00Z')
 export const DAY_MS = 86_400_000
 
+const running = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
 /** Starts a simulator that ends with the test, whatever becomes of it. */
 export async function startSimulator(options: {
   seed: number
@@ -76,7 +81,8 @@ export async function startSimulator(options: {
     { stdio: ['ignore', 'pipe', 'inherit'] },
   )
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()))
-  process.once('exit', () => child.kill('SIGKILL'))
+  running.add(child)
+  child.once('exit', () => running.delete(child))
   const close = () => {
     child.kill('SIGTERM')
     return gone

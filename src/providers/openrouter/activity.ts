@@ -47,8 +47,12 @@ async function read(window: Range, _: unknown, get: Get): ReturnType<Variant['re
   const known_malformed = rows.malformed.length
   const left = new Map<string, Day>()
   for (const day of total) left.set(coordinates(day), merge(left.get(coordinates(day)), day))
+  // A workspace may be listed by its id and as the default one; each of its keys counts once.
+  const read = new Set<string>()
   for (const workspace of await listWorkspaces(get))
     for (const { hash } of await listKeys(get, workspace)) {
+      if (read.has(hash)) continue
+      read.add(hash)
       for (const day of await readKey(rows, get, window, hash)) {
         const own = { ...day, workspace: day.workspace || workspace }
         addRows(rows, own, hash)
