@@ -54,8 +54,12 @@ export function planLive(
 /** As few windows as hold all the doubted buckets of the range. */
 function windowsOf({ bucket_ms, window_ms }: Report, doubted: Doubted, range: Range): Range[] {
   const windows: { start: number; end: number }[] = []
-  const sorted = [...doubted].sort((a, b) => a.bucket_start - b.bucket_start)
-  for (const { bucket_start, is_unplaced } of sorted) {
+  const reachable = doubted.filter(({ bucket_start, is_unplaced }) => {
+    return bucket_start + (is_unplaced ? window_ms : bucket_ms) > range.start
+  })
+  for (const { bucket_start, is_unplaced } of reachable.sort(
+    (a, b) => a.bucket_start - b.bucket_start,
+  )) {
     const start = Math.max(floorTo(bucket_start, bucket_ms), range.start)
     const end = Math.min(start + (is_unplaced ? window_ms : bucket_ms), range.end)
     const last = windows.at(-1)
