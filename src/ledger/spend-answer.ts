@@ -44,6 +44,8 @@ export type SpendAnswer = {
   readonly billed_usd: string
   readonly metered_usd: string
   readonly subscription_list_value_usd?: string
+  /** Told by several sources and counted from the best: in no total. */
+  readonly superseded_usd?: string
   readonly previous?: {
     readonly from: string
     readonly to: string
@@ -68,13 +70,15 @@ export async function answerSpend(db: Db, request: SpendRequest): Promise<SpendA
   const { period, group_by, basis, compare, limit, now } = request
   const names = await loadNames(db)
   const filter = await resolveFilter(db, names, request.filter)
-  const query = { period, group_by, filter, basis }
+  const query = { period, group_by, filter, basis, now }
   const result = await sumSpend(db, query)
   const before = compare
     ? await sumSpend(db, { ...query, period: previousPeriod(period) })
     : undefined
   const groups = group_by.length > 0 ? ordered(result, group_by) : []
-  const subscriptions = await sumSubscriptions(db, query)
+  // Two views of the same seats: the larger one saw more of them.
+  let subscriptions = await sumSubscriptions(db, query)
+  if (result.subscription_nanos > subscriptions) subscriptions = result.subscription_nanos
   return {
     period: { name: period.label, ...edgesOf(period), timezone: period.zone },
     total: totalOf(result.total),
@@ -85,6 +89,9 @@ export async function answerSpend(db: Db, request: SpendRequest): Promise<SpendA
     billed_usd: usdFromNanos(result.total.billed_nanos),
     metered_usd: usdFromNanos(result.total.metered_nanos),
     ...(subscriptions > 0n ? { subscription_list_value_usd: usdFromNanos(subscriptions) } : {}),
+    ...(result.superseded.entries > 0
+      ? { superseded_usd: usdFromNanos(result.superseded.nanos) }
+      : {}),
     ...(before ? { previous: previousOf(before, result, previousPeriod(period)) } : {}),
     complete_through: result.complete_through === null ? null : isoTime(result.complete_through),
     coverage: result.views.map(coverageOf),

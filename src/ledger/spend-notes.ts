@@ -1,5 +1,6 @@
 import { DAY_MS, utcDate } from '../clock.ts'
 import { formatUsd } from '../money.ts'
+import { QUARTER_MS } from '../period.ts'
 import type { Db } from '../store/schema.ts'
 import type { SpendResult } from './spend.ts'
 import { type Group, matches, type SpendQuery } from './spend-query.ts'
@@ -18,7 +19,7 @@ export async function listSpendNotes(
   result: SpendResult,
   { subscriptions, omitted, now }: Facts,
 ): Promise<string[]> {
-  const { total, excluded } = result
+  const { total, excluded, superseded } = result
   const notes: (string | false | undefined)[] = [
     await emptyNote(db, query, result),
     await gapNote(db, query),
@@ -35,6 +36,8 @@ export async function listSpendNotes(
       ({ provider, requests }) =>
         `${requests} ${provider} requests seen by telemetry are part of what the provider reports and are not added.`,
     ),
+    superseded.entries > 0 &&
+      `${superseded.entries} records of requests that a better source told of as well, worth ${formatUsd(superseded.nanos)}, are not added.`,
     total.byok_nanos !== 0n &&
       `${formatUsd(total.byok_nanos)} of inference with your own vendor keys is billed by those vendors and not included.`,
     total.other_currency_rows > 0 &&
@@ -48,10 +51,11 @@ export async function listSpendNotes(
   return notes.filter((note): note is string => Boolean(note))
 }
 
-/** The list value of coding-assistant use that seats pay for: a figure of its own, in no total. */
+/** The list value of coding-assistant use that seats pay for, as reported: a figure of its own, in no total. */
 export async function sumSubscriptions(db: Db, { period, filter }: SpendQuery): Promise<bigint> {
   const { days } = period
-  if (!days || filter.model || filter.provider_key || filter.workspace) return 0n
+  const is_broken_out = ['model', 'provider_key', 'workspace', 'session', 'project'] as const
+  if (!days || is_broken_out.some((name) => filter[name])) return 0n
   const rows = await db
     .selectFrom('assistant_day')
     .innerJoin('sync_stream', 'sync_stream.id', 'assistant_day.stream_id')
@@ -129,12 +133,12 @@ async function unpricedNote(db: Db, { period }: SpendQuery, count: number): Prom
     .limit(10)
     .execute()
   const entries = await db
-    .selectFrom('ledger_entry')
+    .selectFrom('rollup_entry')
     .select('model')
     .distinct()
-    .where('price_rule', 'is', null)
-    .where('occurred_at', '>=', start)
-    .where('occurred_at', '<', end)
+    .where('unpriced_requests', '>', 0)
+    .where('quarter', '>=', Math.floor(start / QUARTER_MS))
+    .where('quarter', '<', Math.ceil(end / QUARTER_MS))
     .limit(10)
     .execute()
   const models = [

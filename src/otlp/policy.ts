@@ -1,0 +1,42 @@
+import * as z from 'zod'
+import { UserError } from '../errors.ts'
+
+const BillingMode = z.enum(['api', 'subscription'])
+const Rule = z.strictObject({ billing_mode: BillingMode })
+
+/** `telemetry.json` in OUTLAY_HOME. Tokens by name or id, clients and organisations by id. */
+export const TelemetryPolicy = z.strictObject({
+  clients: z.record(z.string(), Rule).default({}),
+  organizations: z.record(z.string(), Rule).default({}),
+  tokens: z
+    .record(
+      z.string(),
+      z.strictObject({
+        billing_mode: BillingMode.optional(),
+        /** Whose use it is, whatever the telemetry says. */
+        user: z.string().min(1).max(256).optional(),
+        tags: z.record(z.string().regex(/^[\w.-]{1,64}$/), z.string().max(256)).default({}),
+      }),
+    )
+    .default({}),
+})
+
+export type TelemetryPolicy = z.output<typeof TelemetryPolicy>
+
+export const NO_POLICY: TelemetryPolicy = TelemetryPolicy.parse({})
+
+/** @throws UserError that names the place in the file. */
+export function parsePolicy(text: string, path: string): TelemetryPolicy {
+  const result = TelemetryPolicy.safeParse(parseJson(text, path))
+  if (result.success) return result.data
+  const [issue] = result.error.issues
+  throw new UserError(`${path}: ${issue?.path.join('.') || 'the file'}: ${issue?.message}.`)
+}
+
+function parseJson(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new UserError(`${path} is not valid JSON.`)
+  }
+}
