@@ -57,6 +57,19 @@ export const Variables = z.object({
     .transform((path) => resolve(path))
     .optional(),
   OUTLAY_SQLITE: z.enum(['auto', 'better-sqlite3', 'node']).default('auto'),
+  OUTLAY_TAGS: z
+    .string()
+    .default('')
+    .transform((names) =>
+      names
+        .split(',')
+        .map((name) => name.trim())
+        .filter(Boolean),
+    )
+    .refine(
+      (names) => names.every((name) => /^[\w.-]{1,64}$/.test(name)),
+      'must be names of attributes, separated by commas',
+    ),
   OUTLAY_NOW: z
     .string()
     .transform((text) => Date.parse(text))
@@ -76,6 +89,8 @@ export type Config = {
   readonly master_key: Secret | undefined
   readonly master_key_file: string
   readonly sqlite: 'auto' | 'better-sqlite3' | 'node'
+  /** Telemetry attributes that become tags, besides the usual ones. */
+  readonly tags: readonly string[]
   /** Tests only: the clock stands still here. */
   readonly now: number | undefined
   readonly providers: Readonly<Record<string, ProviderConfig>>
@@ -116,6 +131,7 @@ export function parseConfig(env: Env, providers: readonly ProviderEnv[]): Config
     master_key: read.OUTLAY_MASTER_KEY,
     master_key_file: read.OUTLAY_MASTER_KEY_FILE ?? join(home, 'master.key'),
     sqlite: read.OUTLAY_SQLITE,
+    tags: read.OUTLAY_TAGS,
     now: read.OUTLAY_NOW,
     providers: Object.fromEntries(providers.map((one) => [one.id, providerConfig(one, given)])),
   })

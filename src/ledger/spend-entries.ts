@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely'
-import { dateOf, QUARTER_MS } from '../period.ts'
+import { createDateOf, QUARTER_MS } from '../period.ts'
 import type { Db } from '../store/schema.ts'
 import { CELL_COLUMNS, entryCells, IS_TOLD_BETTER } from './entry-cells.ts'
 import {
@@ -45,9 +45,10 @@ export async function sumEntries(db: Db, query: SpendQuery, of: EntryQuery): Pro
     from ${cellsOf(query, of)}
     where billing_mode = ${of.billing_mode} ${conditions(query)} ${unspoken(of.spoken)}
     group by ${sql.join([sql.ref('provider'), ...query.group_by.map(columnOf)])}`.execute(db)
+  const dateOf = createDateOf(query.period.zone)
   for (const row of rows)
     addGroup(groups, {
-      keys: query.group_by.map((group, i) => keyOf(group, row[`g${i}`], query)),
+      keys: query.group_by.map((group, i) => keyOf(group, row[`g${i}`], dateOf)),
       sums: sumsOf(row),
       entry_providers: new Set([String(row['provider'])]),
     })
@@ -145,11 +146,11 @@ function tagPath(group: string): string {
 function keyOf(
   group: GroupBy,
   value: EntryRow[string] | undefined,
-  { period }: SpendQuery,
+  dateOf: (at: number) => number,
 ): string {
   if (!isTimeGroup(group)) return String(value ?? '')
   const at = Number(value) * QUARTER_MS
-  return timeKey(group, group === 'hour' ? at : dateOf(at, period.zone))
+  return timeKey(group, group === 'hour' ? at : dateOf(at))
 }
 
 function sumsOf(row: EntryRow): Sums {

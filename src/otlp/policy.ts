@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import * as z from 'zod'
 import { UserError } from '../errors.ts'
 
@@ -24,6 +26,23 @@ export const TelemetryPolicy = z.strictObject({
 export type TelemetryPolicy = z.output<typeof TelemetryPolicy>
 
 export const NO_POLICY: TelemetryPolicy = TelemetryPolicy.parse({})
+
+const POLICY_FILE = 'telemetry.json'
+
+/**
+ * Reads `telemetry.json` in OUTLAY_HOME, once; a missing one says nothing.
+ * @throws UserError, each time, while the file is not valid: what it would have said is not guessed.
+ */
+export function createPolicy(home: string): () => Promise<TelemetryPolicy> {
+  let known: TelemetryPolicy | undefined
+  return async () => {
+    if (known) return known
+    const path = join(home, POLICY_FILE)
+    const text = await readFile(path, 'utf8').catch(() => undefined)
+    known = text === undefined ? NO_POLICY : parsePolicy(text, path)
+    return known
+  }
+}
 
 /** @throws UserError that names the place in the file. */
 export function parsePolicy(text: string, path: string): TelemetryPolicy {

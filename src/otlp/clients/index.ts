@@ -29,14 +29,28 @@ type Origin = {
   readonly attributes: Attributes
 }
 
-/** `name` is that of the event, span or metric. */
-export function findClient({ resource, scope, attributes }: Origin, name: string) {
-  const service = String(resource['service.name'] ?? '')
-  return clients.find(
-    (client) =>
-      client.service?.test(service) ||
-      client.scope?.test(scope.name) ||
-      client.event?.test(name) ||
-      client.attributes?.some((attribute) => attributes[attribute] !== undefined),
+/** By what sent it, else by what it is: `name` is that of the event, span or metric. */
+export function findClient(origin: Origin, name: string): Client | undefined {
+  return (
+    findSender(origin) ??
+    clients.find(
+      (client) =>
+        client.event?.test(name) ||
+        client.attributes?.some((attribute) => origin.attributes[attribute] !== undefined),
+    )
   )
 }
+
+/** All items of a resource and scope share them, so that each pair is looked at once. */
+function findSender({ resource, scope }: Origin): Client | undefined {
+  const scopes = senders.get(resource) ?? new Map<string, Client | undefined>()
+  senders.set(resource, scopes)
+  if (!scopes.has(scope.name)) {
+    const service = String(resource['service.name'] ?? '')
+    const client = clients.find((one) => one.service?.test(service) || one.scope?.test(scope.name))
+    scopes.set(scope.name, client)
+  }
+  return scopes.get(scope.name)
+}
+
+const senders = new WeakMap<Attributes, Map<string, Client | undefined>>()
