@@ -61,7 +61,7 @@ export default defineTool({
   },
   text: ({ period, sessions, session_count, notes }) =>
     [
-      `${session_count} sessions from ${period.from} to ${period.to} (end excluded), at list price${sessions.length > 0 ? '; the costliest' : ''}:`,
+      `${plural(session_count, 'session')} from ${period.from} to ${period.to} (end excluded), at list price${sessions.length > 0 ? '; the costliest' : ''}:`,
       ...(sessions as Session[]).map(formatSession),
       ...notes.map((note) => `Note: ${note}`),
     ].join('\n'),
@@ -79,15 +79,15 @@ function formatSession(session: Session): string {
   const parts = [
     money(session.cost_usd),
     subscription_list_value_usd && `${money(subscription_list_value_usd)} of seats at list value`,
-    requests !== undefined && `${count(requests)} requests`,
+    requests !== undefined && plural(requests, 'request'),
     `${count(input)} input and ${count(session.output_tokens)} output tokens`,
     models.join(', '),
     user && `by ${user}`,
     project && `in ${project}`,
     session.lines_added !== undefined &&
       `${count(session.lines_added)} lines added, ${count(session.lines_removed ?? 0)} removed`,
-    session.commits && `${count(session.commits)} commits`,
-    session.pull_requests && `${count(session.pull_requests)} pull requests`,
+    session.commits && plural(session.commits, 'commit'),
+    session.pull_requests && plural(session.pull_requests, 'pull request'),
     session.unpriced_requests > 0 && `${count(session.unpriced_requests)} unpriced`,
   ]
   return `- ${client} ${session.session} (${started_at.slice(0, 16)}Z): ${parts.filter(Boolean).join('; ')}`
@@ -95,6 +95,10 @@ function formatSession(session: Session): string {
 
 function money(usd: string): string {
   return formatUsd(nanosFromUsd(usd))
+}
+
+function plural(value: number, word: string): string {
+  return `${count(value)} ${word}${value === 1 ? '' : 's'}`
 }
 
 function count(value: number): string {

@@ -27,6 +27,8 @@ export type CellQuery = {
   /** Columns that are grouped or filtered by. */
   readonly columns: readonly CellColumn[]
   readonly needs_quarter: boolean
+  /** Absent: both. */
+  readonly billing_mode?: 'api' | 'subscription'
   readonly now: number
 }
 
@@ -53,18 +55,18 @@ function wholeCells(query: CellQuery, first: number, end: number): RawBuilder<un
   if (is_coarse)
     return sql`
       select quarter, ${dims(query, (name) => sql.ref(name))}, ${sums('rollup_entry')}
-      from rollup_entry where quarter >= ${first} and quarter < ${end}`
+      from rollup_entry where quarter >= ${first} and quarter < ${end} ${ofMode(query)}`
   const cell = dims(query, (name) => sql.ref(`cell.${name}`))
   const by_quarter = (where: RawBuilder<unknown>) => sql`
     select part.quarter, ${cell}, ${sums('part')}
     from rollup_session cell join rollup_session_quarter part on part.cell_id = cell.id
     where last_quarter >= ${first} and first_quarter < ${end}
-      and part.quarter >= ${first} and part.quarter < ${end} ${where}`
+      and part.quarter >= ${first} and part.quarter < ${end} ${ofMode(query)} ${where}`
   if (query.needs_quarter) return by_quarter(sql``)
   // Most sessions lie within the period: their sums are at hand.
   return sql`
     select first_quarter as quarter, ${cell}, ${sums('cell')} from rollup_session cell
-    where first_quarter >= ${first} and last_quarter < ${end}
+    where first_quarter >= ${first} and last_quarter < ${end} ${ofMode(query)}
     union all ${by_quarter(sql`and (first_quarter < ${first} or last_quarter >= ${end})`)}`
 }
 
@@ -74,6 +76,7 @@ function cutCells(query: CellQuery, start_at: number, end_at: number): RawBuilde
       ${dims(query, (name) => sql`coalesce(${sql.ref(name)}, '')`)}, ${SUMS_OF_ENTRIES}
     from ledger_entry
     where occurred_at >= ${start_at} and occurred_at < ${end_at} and superseded_by is null
+      ${ofMode(query)}
     group by ${sql.join([sql`1`, ...query.columns.map((_, i) => sql.lit(i + 2))])}`
 }
 
@@ -87,7 +90,7 @@ function fallbackCells(query: CellQuery): RawBuilder<unknown> {
       coalesce(cost_nanos, 0) as metered_nanos, cost_nanos is null as unpriced_requests
     from fallback_entry fallback
     where occurred_at >= ${query.start_at} and occurred_at < ${query.end_at}
-      and counts_from <= ${query.now} and not ${IS_TOLD_BETTER}`
+      and counts_from <= ${query.now} ${ofMode(query)} and not ${IS_TOLD_BETTER}`
 }
 
 const FALLBACK_TOKENS = sql`
@@ -110,6 +113,11 @@ export const IS_TOLD_BETTER = sql<boolean>`(
     select 1 from hour join telling on telling.client = fallback.client
       and telling.scope = fallback.origin || ':' || hour.at
       and telling.precedence > ${sql.lit(PRECEDENCE.otlp_metrics)})))`
+
+/** As a literal: an index holds the few rows that seats pay for. */
+function ofMode({ billing_mode }: CellQuery): RawBuilder<unknown> {
+  return billing_mode ? sql`and billing_mode = ${sql.lit(billing_mode)}` : sql``
+}
 
 function dims(
   { columns }: CellQuery,

@@ -53,7 +53,7 @@ function notesOf(list: Awaited<ReturnType<typeof listSessions>>): string[] {
     count === 0 &&
       'No telemetry, log or proxied request of a session is recorded in this period. outlay env prints what to set so that an assistant sends its usage here; get_status says what has arrived.',
     count > sessions.length &&
-      `${count - sessions.length} more sessions are left out; all ${count} together are worth ${formatUsd(nanos)}.`,
+      `${count - sessions.length === 1 ? '1 more session is' : `${count - sessions.length} more sessions are`} left out; all ${count} together are worth ${formatUsd(nanos)}.`,
     without_session_nanos > 0n &&
       `${formatUsd(without_session_nanos)} was used without a session that is known.`,
     sessions.some(({ subscription_list_value_usd }) => subscription_list_value_usd) &&

@@ -101,7 +101,7 @@ export async function answerSpend(db: Db, request: SpendRequest): Promise<SpendA
       now,
     }),
     as_of: isoTime(now),
-    has_more: groups.length > limit,
+    has_more: groups.length > limit || result.rest !== undefined,
   }
 }
 

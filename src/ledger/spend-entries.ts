@@ -10,7 +10,7 @@ import {
   type SpendQuery,
   timeKey,
 } from './spend-query.ts'
-import { noSums, type Sums } from './sums.ts'
+import { addSums, noSums, type Sums, subtractSums } from './sums.ts'
 
 /** From this instant on a provider's own reports speak for it. */
 export type Spoken = { readonly provider: string; readonly from: number }
@@ -35,24 +35,56 @@ type EntryQuery = {
   readonly now: number
 }
 
+/** What entries add up to. Of very many groups the lesser ones are not told apart: `rest`. */
+export type EntrySpend = { readonly groups: Groups; readonly rest: Sums | undefined }
+
+/** Sessions can be very many: no answer shows more of them than a tenth of this, and comparing needs some. */
+const RANKED_MAX = 1_000
+
 /** Sums the entries of the period, except those that a provider's own reports speak for. */
-export async function sumEntries(db: Db, query: SpendQuery, of: EntryQuery): Promise<Groups> {
+export async function sumEntries(db: Db, query: SpendQuery, of: EntryQuery): Promise<EntrySpend> {
   const groups: Groups = new Map()
-  if (asksForReportsOnly(query)) return groups
-  const columns = query.group_by.map((group, i) => sql`${columnOf(group)} as ${sql.ref(`g${i}`)}`)
-  const { rows } = await sql<EntryRow>`
-    select provider, ${columns.length > 0 ? sql`${sql.join(columns)},` : sql``} ${CELL_SUMS}
-    from ${cellsOf(query, of)}
-    where billing_mode = ${of.billing_mode} ${conditions(query)} ${unspoken(of.spoken)}
-    group by ${sql.join([sql.ref('provider'), ...query.group_by.map(columnOf)])}`.execute(db)
+  if (asksForReportsOnly(query)) return { groups, rest: undefined }
+  const is_ranked = query.group_by.includes('session') && !query.group_by.some(isTimeGroup)
+  const rows = await listSums(db, query, of, is_ranked)
   const dateOf = createDateOf(query.period.zone)
-  for (const row of rows)
+  for (const row of is_ranked ? rows.slice(0, RANKED_MAX) : rows)
     addGroup(groups, {
       keys: query.group_by.map((group, i) => keyOf(group, row[`g${i}`], dateOf)),
       sums: sumsOf(row),
       entry_providers: new Set([String(row['provider'])]),
     })
-  return groups
+  const has_rest = is_ranked && rows.length > RANKED_MAX
+  return { groups, rest: has_rest ? await sumRest(db, query, of, groups) : undefined }
+}
+
+async function listSums(
+  db: Db,
+  query: SpendQuery,
+  of: EntryQuery,
+  is_ranked: boolean,
+): Promise<EntryRow[]> {
+  const columns = query.group_by.map((group, i) => sql`${columnOf(group)} as ${sql.ref(`g${i}`)}`)
+  // Sessions are not grouped by provider as well: what sorts them must be short.
+  const provider = is_ranked ? sql`min(provider) as provider` : sql`provider`
+  const keys = query.group_by.map((_, i) => sql.lit(i + 1))
+  const by = is_ranked ? keys : [...keys, sql.ref('provider')]
+  const ranking = sql`order by sum(metered_nanos) desc, sum(input_tokens) desc,
+    ${sql.join(keys)} limit ${sql.lit(RANKED_MAX + 1)}`
+  const { rows } = await sql<EntryRow>`
+    select ${sql.join([...columns, provider])}, ${CELL_SUMS}
+    from ${cellsOf(query, of)}
+    where true ${conditions(query)} ${unspoken(of.spoken)}
+    group by ${sql.join(by)} ${is_ranked ? ranking : sql``}`.execute(db)
+  return rows
+}
+
+async function sumRest(db: Db, query: SpendQuery, of: EntryQuery, told: Groups): Promise<Sums> {
+  const all = await sumEntries(db, { ...query, group_by: [] }, of)
+  const rest = noSums()
+  for (const { sums } of all.groups.values()) addSums(rest, sums)
+  for (const { sums } of told.values()) subtractSums(rest, sums)
+  return rest
 }
 
 /** How many requests telemetry saw of the providers that were read from their own reports. */
@@ -65,7 +97,7 @@ export async function sumExcludedEntries(
   const plain = { ...query, group_by: [], filter: {} }
   const { rows } = await sql<{ provider: string; requests: number }>`
     select provider, sum(requests) as requests from ${cellsOf(plain, of)}
-    where billing_mode = ${of.billing_mode} and not (true ${unspoken(of.spoken)})
+    where not (true ${unspoken(of.spoken)})
     group by provider having sum(requests) > 0`.execute(db)
   return rows
 }
@@ -94,9 +126,9 @@ const CELL_SUMS = sql`
   sum(requests) as requests, sum(uncounted_rows) as uncounted_rows,
   sum(input_tokens) as input_tokens, sum(cached_input_tokens) as cached_input_tokens,
   sum(cache_write_tokens) as cache_write_tokens, sum(output_tokens) as output_tokens,
-  cast(sum(metered_nanos) as text) as metered_nanos, sum(unpriced_requests) as unpriced_requests`
+  cast(sum(metered_nanos) as text) as nanos, sum(unpriced_requests) as unpriced_requests`
 
-function cellsOf({ period, group_by, filter }: SpendQuery, { spoken, now }: EntryQuery) {
+function cellsOf({ period, group_by, filter }: SpendQuery, of: EntryQuery) {
   const names = [...group_by, ...Object.keys(filter)]
   const columns = names.flatMap((name) =>
     name.startsWith('tag:') ? (['tags'] as const) : (COLUMNS[name] ?? []),
@@ -104,9 +136,10 @@ function cellsOf({ period, group_by, filter }: SpendQuery, { spoken, now }: Entr
   return entryCells({
     start_at: period.start_at,
     end_at: period.end_at,
-    columns: [...new Set<CellColumn>(['provider', 'billing_mode', ...columns])],
-    needs_quarter: spoken.length > 0 || group_by.some(isTimeGroup),
-    now,
+    columns: [...new Set<CellColumn>(['provider', ...columns])],
+    needs_quarter: of.spoken.length > 0 || group_by.some(isTimeGroup),
+    billing_mode: of.billing_mode,
+    now: of.now,
   })
 }
 
@@ -157,7 +190,7 @@ function sumsOf(row: EntryRow): Sums {
   const count = (name: string) => Number(row[name] ?? 0)
   return {
     ...noSums(),
-    metered_nanos: BigInt(row['metered_nanos'] ?? 0),
+    metered_nanos: BigInt(row['nanos'] ?? 0),
     requests: count('requests'),
     uncounted_rows: count('uncounted_rows'),
     input_tokens: count('input_tokens'),

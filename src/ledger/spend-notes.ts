@@ -4,7 +4,7 @@ import { QUARTER_MS } from '../period.ts'
 import type { Db } from '../store/schema.ts'
 import type { SpendResult } from './spend.ts'
 import { type Group, matches, type SpendQuery } from './spend-query.ts'
-import { costOf } from './sums.ts'
+import { costOf, noSums } from './sums.ts'
 
 type Facts = {
   readonly subscriptions: bigint
@@ -19,7 +19,8 @@ export async function listSpendNotes(
   result: SpendResult,
   { subscriptions, omitted, now }: Facts,
 ): Promise<string[]> {
-  const { total, excluded, superseded } = result
+  const { total, excluded, superseded, rest } = result
+
   const notes: (string | false | undefined)[] = [
     await emptyNote(db, query, result),
     await gapNote(db, query),
@@ -44,8 +45,8 @@ export async function listSpendNotes(
       `${total.other_currency_rows} cost rows are not in USD and not included.`,
     subscriptions > 0n &&
       `Subscription use worth ${formatUsd(subscriptions)} at list price is not included: its seats are billed apart.`,
-    omitted.length > 0 &&
-      `${omitted.length} more rows, ${formatUsd(omitted.reduce((sum, group) => sum + costOf(group.sums), 0n))} together, are left out; raise limit or filter.`,
+    (omitted.length > 0 || rest !== undefined) &&
+      `${rest ? 'More than ' : ''}${omitted.length} more rows, ${formatUsd(omitted.reduce((sum, group) => sum + costOf(group.sums), costOf(rest ?? noSums())))} together, are left out; raise limit or filter.`,
     partialNote(query, now),
   ]
   return notes.filter((note): note is string => Boolean(note))

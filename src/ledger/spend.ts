@@ -18,6 +18,8 @@ export type UsedView = {
 export type SpendResult = {
   readonly total: Sums
   readonly groups: Groups
+  /** What is in the total and in no group: the least of very many. */
+  readonly rest: Sums | undefined
   readonly views: readonly UsedView[]
   /** Up to here every connected source has delivered; null without any. */
   readonly complete_through: number | null
@@ -52,12 +54,15 @@ export async function sumSpend(db: Db, query: SpendQuery): Promise<SpendResult> 
   )
   const now = query.now ?? Number.MAX_SAFE_INTEGER
   const api = { spoken, billing_mode: 'api', now } as const
-  if (query.basis !== 'billed') mergeGroups(groups, await sumEntries(db, query, api))
+  const entries = query.basis === 'billed' ? undefined : await sumEntries(db, query, api)
+  if (entries) mergeGroups(groups, entries.groups)
   const total = noSums()
+  if (entries?.rest) addSums(total, entries.rest)
   for (const { sums } of groups.values()) addSums(total, sums)
   return {
     total,
     groups,
+    rest: entries?.rest,
     views: [...segments.map(viewOf), ...entryViews(groups, query)],
     complete_through: completeThrough(coverage, query.period),
     excluded: await sumExcludedEntries(db, query, api),
@@ -68,7 +73,7 @@ export async function sumSpend(db: Db, query: SpendQuery): Promise<SpendResult> 
 
 async function sumSubscriptionEntries(db: Db, query: SpendQuery, now: number): Promise<bigint> {
   const of = { spoken: [], billing_mode: 'subscription', now } as const
-  const groups = await sumEntries(db, { ...query, group_by: [] }, of)
+  const { groups } = await sumEntries(db, { ...query, group_by: [] }, of)
   return [...groups.values()].reduce((sum, { sums }) => sum + sums.metered_nanos, 0n)
 }
 

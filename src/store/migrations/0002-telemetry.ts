@@ -82,6 +82,12 @@ const STATEMENTS = [
   `create index rollup_session_empty on rollup_session (id) where entries = 0`,
   `create index rollup_session_quarter_empty on rollup_session_quarter (cell_id) where entries = 0`,
 
+  // The few that seats pay for, and those that an edge of a period cuts.
+  `create index rollup_entry_seats on rollup_entry (quarter) where billing_mode = 'subscription'`,
+  `create index rollup_session_seats on rollup_session (first_quarter)
+    where billing_mode = 'subscription'`,
+  `create index rollup_session_stretch on rollup_session (first_quarter, last_quarter)`,
+
   // Metrics as they came in: of a cumulative series the highest value of each start.
   `create table metric_series (
     id integer primary key,
