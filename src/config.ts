@@ -58,6 +58,19 @@ export const Variables = z.object({
     .optional(),
   OUTLAY_SQLITE: z.enum(['auto', 'better-sqlite3', 'node']).default('auto'),
   OUTLAY_PROJECT_NAMES: z.enum(['name', 'hash', 'off']).default('name'),
+  OUTLAY_TAGS: z
+    .string()
+    .default('')
+    .transform((names) =>
+      names
+        .split(',')
+        .map((name) => name.trim())
+        .filter(Boolean),
+    )
+    .refine(
+      (names) => names.every((name) => /^[\w.-]{1,64}$/.test(name)),
+      'must be names of attributes, separated by commas',
+    ),
   OUTLAY_NOW: z
     .string()
     .transform((text) => Date.parse(text))
@@ -81,6 +94,8 @@ export type Config = {
   readonly project_names: 'name' | 'hash' | 'off'
   /** Where the coding assistants keep their sessions, in their own variables. */
   readonly folder_env: FolderEnv
+  /** Telemetry attributes that become tags, besides the usual ones. */
+  readonly tags: readonly string[]
   /** Tests only: the clock stands still here. */
   readonly now: number | undefined
   readonly providers: Readonly<Record<string, ProviderConfig>>
@@ -139,6 +154,7 @@ export function parseConfig(env: Env, providers: readonly ProviderEnv[]): Config
     sqlite: read.OUTLAY_SQLITE,
     project_names: read.OUTLAY_PROJECT_NAMES,
     folder_env: folderEnv(env),
+    tags: read.OUTLAY_TAGS,
     now: read.OUTLAY_NOW,
     providers: Object.fromEntries(providers.map((one) => [one.id, providerConfig(one, given)])),
   })

@@ -130,6 +130,20 @@ export function dateOf(at: number, zone: string): number {
   return floorTo(at + zoneOffset(at, zone), DAY_MS)
 }
 
+/** As `dateOf`, for many instants: days on which the clocks are not changed are looked up once. */
+export function createDateOf(zone: string): (at: number) => number {
+  const offsets = new Map<number, number | undefined>()
+  return (at) => {
+    const day = floorTo(at, DAY_MS)
+    if (!offsets.has(day)) {
+      const offset = zoneOffset(day, zone)
+      offsets.set(day, offset === zoneOffset(day + DAY_MS, zone) ? offset : undefined)
+    }
+    const offset = offsets.get(day)
+    return offset === undefined ? dateOf(at, zone) : floorTo(at + offset, DAY_MS)
+  }
+}
+
 /** Monday of the week. */
 export function weekStart(date: number): number {
   return date - ((new Date(date).getUTCDay() + 6) % 7) * DAY_MS

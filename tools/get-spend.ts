@@ -19,6 +19,7 @@ const GROUPS = [
   'provider_key',
   'workspace',
   'user',
+  'project',
   'session',
   'client',
   'source',
@@ -80,6 +81,7 @@ export default defineTool({
     billed_usd: Usd,
     metered_usd: Usd,
     subscription_list_value_usd: Usd.optional(),
+    superseded_usd: Usd.optional(),
     previous: z
       .object({
         from: z.string(),

@@ -21,6 +21,12 @@ export type UsageEvent = {
   readonly session_id: string | null
   /** The provider's own request id, where the source knows it. */
   readonly request_id: string | null
+  /** The id of the provider's answer, where it is another one than the request's. */
+  readonly response_id?: string | null
+  /** Says who sent it, to match what names no session: the same of all that one program sends. */
+  readonly origin?: string | null
+  /** Counts only where the client's better source is silent. */
+  readonly is_fallback?: boolean
   readonly user: string | null
   /** The last segment of the project's folder, or a hash of its path; never the path. */
   readonly project: string | null

@@ -23,6 +23,7 @@ const NONE: Readonly<Record<string, string>> = {
   provider_key: '(no key)',
   workspace: '(none)',
   user: '(no user)',
+  project: '(no project)',
   session: '(no session)',
   client: '(unknown client)',
   wrapped_key: '(no wrapped key)',
@@ -98,9 +99,10 @@ async function listStored(db: Db, group: GroupBy): Promise<string[] | undefined>
     workspace: 'workspace',
     user: 'user',
   }
-  const entry_columns: Readonly<Record<string, 'model' | 'user' | 'client' | 'session_id'>> = {
+  const entry_columns: Readonly<Record<string, EntryColumn>> = {
     model: 'model',
     user: 'user',
+    project: 'project',
     client: 'client',
     session: 'session_id',
   }
@@ -120,18 +122,24 @@ async function listStored(db: Db, group: GroupBy): Promise<string[] | undefined>
     values.push(...rows.map(({ value }) => value))
   }
   if (entry_column) {
-    const rows = await db
-      .selectFrom('ledger_entry')
-      .select(`${entry_column} as value`)
-      .distinct()
-      .execute()
-    values.push(...rows.map(({ value }) => value))
+    values.push(...(await listEntryValues(db, entry_column)))
   }
   return [...new Set(values.map((value) => value ?? ''))]
 }
 
+type EntryColumn = 'model' | 'user' | 'project' | 'client' | 'session_id'
+
+async function listEntryValues(db: Db, column: EntryColumn): Promise<(string | null)[]> {
+  const tables = ['rollup_session', 'fallback_entry'] as const
+  const rows = await Promise.all(
+    tables.map((table) => db.selectFrom(table).select(`${column} as value`).distinct().execute()),
+  )
+  return rows.flat().map(({ value }) => value)
+}
+
 async function listProviders(db: Db): Promise<string[]> {
   const connections = await db.selectFrom('connection').select('provider').distinct().execute()
-  const entries = await db.selectFrom('ledger_entry').select('provider').distinct().execute()
-  return [...new Set([...connections, ...entries].map(({ provider }) => provider))]
+  const entries = await db.selectFrom('rollup_entry').select('provider').distinct().execute()
+  const sums = await db.selectFrom('fallback_entry').select('provider').distinct().execute()
+  return [...new Set([...connections, ...entries, ...sums].map(({ provider }) => provider))]
 }

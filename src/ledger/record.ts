@@ -1,9 +1,12 @@
 import { sql } from 'kysely'
+import type { Nanos } from '../money.ts'
 import type { Catalog } from '../pricing/catalog.ts'
-import { priceUsage } from '../pricing/price.ts'
+import { type Priced, priceUsage } from '../pricing/price.ts'
 import { type Cell, insertRows } from '../store/columns.ts'
 import type { Db } from '../store/schema.ts'
 import { TOKEN_CLASSES } from '../usage.ts'
+import { decideCounting, precedenceOf } from './counting.ts'
+import { addToRollups, listCountables } from './entry-rollup.ts'
 import type { UsageEvent } from './event.ts'
 
 const COLUMNS = [
@@ -30,15 +33,20 @@ const COLUMNS = [
   'price_rule',
   'unpriced_reason',
   'reported_cost_nanos',
+  'list_nanos',
   'tags',
   'recorded_at',
   'replaces',
   'inference_geo',
+  'precedence',
+  'response_id',
+  'origin',
 ]
 
 /**
- * Books events as ledger entries, on disk when it returns or with the caller's transaction. An event that is there already changes
- * nothing, so the same batch may come any number of times, split and ordered in any way.
+ * Books events as ledger entries, on disk when it returns or with the caller's transaction. An event
+ * that is there already changes nothing, so the same batch may come any number of times, split and
+ * ordered in any way. Which entries count, and their rollups, are settled in the same transaction.
  */
 export async function recordEvents(
   db: Db,
@@ -47,16 +55,68 @@ export async function recordEvents(
   recorded_at: number,
 ): Promise<{ recorded: number; duplicates: number }> {
   if (events.length === 0) return { recorded: 0, duplicates: 0 }
-  const rows = events.map((event) => entryRow(catalog, event, recorded_at))
-  const insert = (trx: Db) =>
-    insertRows(trx, 'ledger_entry', COLUMNS, rows, sql`on conflict (id) do nothing`)
-  const recorded = await (db.isTransaction ? insert(db) : db.transaction().execute(insert))
-  return { recorded, duplicates: events.length - recorded }
+  const record = async (trx: Db) => {
+    const fresh = await listFresh(trx, events)
+    await insertFresh(trx, catalog, fresh, recorded_at)
+    return { recorded: fresh.length, duplicates: events.length - fresh.length }
+  }
+  return db.isTransaction ? record(db) : db.transaction().execute(record)
 }
 
-function entryRow(catalog: Catalog, event: UsageEvent, recorded_at: number): Cell[] {
+/** Each event once, without those that are booked. */
+async function listFresh(trx: Db, events: readonly UsageEvent[]): Promise<UsageEvent[]> {
+  const unique = new Map<string, UsageEvent>()
+  for (const event of events) if (!unique.has(event.id)) unique.set(event.id, event)
+  const { rows } = await sql<{ id: string }>`
+    select id from ledger_entry
+    where id in (select value from json_each(${JSON.stringify([...unique.keys()])}))`.execute(trx)
+  for (const { id } of rows) unique.delete(id)
+  return [...unique.values()]
+}
+
+async function insertFresh(
+  trx: Db,
+  catalog: Catalog,
+  fresh: readonly UsageEvent[],
+  recorded_at: number,
+): Promise<void> {
+  if (fresh.length === 0) return
+  const booked = fresh.map((event) => bookedEntry(catalog, event))
+  await insertRows(
+    trx,
+    'ledger_entry',
+    COLUMNS,
+    booked.map((entry) => entryRow(entry, recorded_at)),
+  )
+  const { superseded, displaced } = await decideCounting(trx, fresh)
+  const counted = booked.filter(({ event }) => !superseded.has(event.id))
+  await addToRollups(
+    trx,
+    counted.map(({ event, tags, cost }) => ({ ...event, tags, cost_nanos: cost.nanos })),
+    1n,
+  )
+  await addToRollups(trx, await listCountables(trx, displaced), -1n)
+}
+
+type BookedEntry = {
+  readonly event: UsageEvent
+  readonly tags: string
+  readonly cost: EntryCost
+  readonly list_nanos: Nanos | null
+}
+
+function bookedEntry(catalog: Catalog, event: UsageEvent): BookedEntry {
+  const priced = priceEvent(catalog, event)
+  return {
+    event,
+    tags: JSON.stringify(event.tags),
+    cost: costOf(event, priced),
+    list_nanos: priced.cost_nanos,
+  }
+}
+
+function entryRow({ event, tags, cost, list_nanos }: BookedEntry, recorded_at: number): Cell[] {
   const { usage } = event
-  const cost = costOf(catalog, event)
   return [
     event.id,
     event.source,
@@ -81,31 +141,44 @@ function entryRow(catalog: Catalog, event: UsageEvent, recorded_at: number): Cel
     cost.rule,
     cost.unpriced_reason,
     event.reported_cost_nanos,
-    JSON.stringify(event.tags),
+    list_nanos,
+    tags,
     recorded_at,
     event.replaces ?? null,
     event.inference_geo ?? null,
+    precedenceOf(event),
+    event.response_id ?? null,
+    event.origin ?? null,
   ]
+}
+
+type EntryCost = {
+  readonly nanos: Nanos | null
+  readonly rule: string | null
+  readonly unpriced_reason: string | null
 }
 
 /**
  * What the client itself reports goes first: it knows what telemetry leaves out, such as how long a
  * cache write lives. Otherwise the price in force at the event.
  */
-function costOf(catalog: Catalog, event: UsageEvent) {
-  if (event.reported_cost_nanos !== null)
-    return { nanos: event.reported_cost_nanos, rule: 'reported', unpriced_reason: null }
-  const priced = priceUsage(catalog, {
+function costOf({ reported_cost_nanos }: UsageEvent, priced: Priced): EntryCost {
+  if (reported_cost_nanos !== null)
+    return { nanos: reported_cost_nanos, rule: 'reported', unpriced_reason: null }
+  return priced.cost_nanos === null
+    ? { nanos: null, rule: null, unpriced_reason: priced.reason }
+    : { nanos: priced.cost_nanos, rule: priced.rule_id, unpriced_reason: null }
+}
+
+function priceEvent(catalog: Catalog, event: UsageEvent): Priced {
+  return priceUsage(catalog, {
     provider: event.provider,
     model: event.model,
     at: event.occurred_at,
     service_tier: event.service_tier,
     speed: event.speed,
     inference_geo: event.inference_geo ?? null,
-    is_single_request: true,
+    is_single_request: event.usage.requests !== null,
     usage: event.usage,
   })
-  return priced.cost_nanos === null
-    ? { nanos: null, rule: null, unpriced_reason: priced.reason }
-    : { nanos: priced.cost_nanos, rule: priced.rule_id, unpriced_reason: null }
 }

@@ -57,6 +57,8 @@ export type SpendAnswer = {
   readonly billed_usd: string
   readonly metered_usd: string
   readonly subscription_list_value_usd?: string | undefined
+  /** Told by several sources and counted from the best: in no total. */
+  readonly superseded_usd?: string | undefined
   readonly previous?: Previous | undefined
   readonly complete_through?: string | undefined
   /** For each source and stretch: provider, connection, basis, from, to. */
@@ -71,13 +73,15 @@ export async function answerSpend(db: Db, request: SpendRequest): Promise<SpendA
   const { period, group_by, basis, compare, limit, now } = request
   const names = await loadNames(db)
   const filter = await resolveFilter(db, names, request.filter)
-  const query = { period, group_by, filter, basis }
+  const query = { period, group_by, filter, basis, now }
   const result = await sumSpend(db, query)
   const before = compare
     ? await sumSpend(db, { ...query, period: previousPeriod(period) })
     : undefined
   const groups = group_by.length > 0 ? ordered(result, group_by) : []
-  const subscriptions = await sumSubscriptions(db, query)
+  // Two views of the same seats: the larger one saw more of them.
+  let subscriptions = await sumSubscriptions(db, query)
+  if (result.subscription_nanos > subscriptions) subscriptions = result.subscription_nanos
   return {
     period: { name: period.label, ...edgesOf(period), timezone: period.zone },
     total: totalOf(result.total),
@@ -88,6 +92,9 @@ export async function answerSpend(db: Db, request: SpendRequest): Promise<SpendA
     billed_usd: usdFromNanos(result.total.billed_nanos),
     metered_usd: usdFromNanos(result.total.metered_nanos),
     ...(subscriptions > 0n ? { subscription_list_value_usd: usdFromNanos(subscriptions) } : {}),
+    ...(result.superseded.entries > 0
+      ? { superseded_usd: usdFromNanos(result.superseded.nanos) }
+      : {}),
     ...(before ? { previous: previousOf(before, result, previousPeriod(period)) } : {}),
     ...(result.complete_through === null
       ? {}
@@ -99,7 +106,7 @@ export async function answerSpend(db: Db, request: SpendRequest): Promise<SpendA
       now,
     }),
     as_of: isoTime(now),
-    has_more: groups.length > limit,
+    has_more: groups.length > limit || result.rest !== undefined,
   }
 }
 

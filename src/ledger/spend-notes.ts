@@ -1,10 +1,11 @@
 import { DAY_MS, utcDate } from '../clock.ts'
 import { formatUsd } from '../money.ts'
+import { QUARTER_MS } from '../period.ts'
 import type { Db } from '../store/schema.ts'
 import { listLateAdjustments } from './revision.ts'
 import type { SpendResult } from './spend.ts'
 import { type Group, matches, type SpendQuery } from './spend-query.ts'
-import { costOf } from './sums.ts'
+import { costOf, noSums } from './sums.ts'
 
 type Facts = {
   readonly subscriptions: bigint
@@ -19,7 +20,8 @@ export async function listSpendNotes(
   result: SpendResult,
   { subscriptions, omitted, now }: Facts,
 ): Promise<string[]> {
-  const { total, excluded } = result
+  const { total, excluded, superseded, rest } = result
+
   const notes: (string | false | undefined)[] = [
     await emptyNote(db, query, result),
     await gapNote(db, query),
@@ -37,23 +39,26 @@ export async function listSpendNotes(
       ({ provider, requests }) =>
         `${requests} ${provider} requests seen by telemetry are part of what the provider reports and are not added.`,
     ),
+    superseded.entries > 0 &&
+      `${superseded.entries} records of requests that a better source told of as well, worth ${formatUsd(superseded.nanos)}, are not added.`,
     total.byok_nanos !== 0n &&
       `${formatUsd(total.byok_nanos)} of inference with your own vendor keys is billed by those vendors and not included.`,
     total.other_currency_rows > 0 &&
       `${total.other_currency_rows} cost rows are not in USD and not included.`,
     subscriptions > 0n &&
       `Subscription use worth ${formatUsd(subscriptions)} at list price is not included: its seats are billed apart.`,
-    omitted.length > 0 &&
-      `${omitted.length} more rows, ${formatUsd(omitted.reduce((sum, group) => sum + costOf(group.sums), 0n))} together, are left out; raise limit or filter.`,
+    (omitted.length > 0 || rest !== undefined) &&
+      `${rest ? 'More than ' : ''}${omitted.length} more rows, ${formatUsd(omitted.reduce((sum, group) => sum + costOf(group.sums), costOf(rest ?? noSums())))} together, are left out; raise limit or filter.`,
     partialNote(query, now),
   ]
   return notes.filter((note): note is string => Boolean(note))
 }
 
-/** The list value of coding-assistant use that seats pay for: a figure of its own, in no total. */
+/** The list value of coding-assistant use that seats pay for, as reported: a figure of its own, in no total. */
 export async function sumSubscriptions(db: Db, { period, filter }: SpendQuery): Promise<bigint> {
   const { days } = period
-  if (!days || filter.model || filter.provider_key || filter.workspace) return 0n
+  const is_broken_out = ['model', 'provider_key', 'workspace', 'session', 'project'] as const
+  if (!days || is_broken_out.some((name) => filter[name])) return 0n
   const rows = await db
     .selectFrom('assistant_day')
     .innerJoin('sync_stream', 'sync_stream.id', 'assistant_day.stream_id')
@@ -131,12 +136,12 @@ async function unpricedNote(db: Db, { period }: SpendQuery, count: number): Prom
     .limit(10)
     .execute()
   const entries = await db
-    .selectFrom('ledger_entry')
+    .selectFrom('rollup_entry')
     .select('model')
     .distinct()
-    .where('price_rule', 'is', null)
-    .where('occurred_at', '>=', start)
-    .where('occurred_at', '<', end)
+    .where('unpriced_requests', '>', 0)
+    .where('quarter', '>=', Math.floor(start / QUARTER_MS))
+    .where('quarter', '<', Math.ceil(end / QUARTER_MS))
     .limit(10)
     .execute()
   const models = [

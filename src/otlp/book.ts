@@ -1,19 +1,24 @@
 import type { Clock } from '../clock.ts'
+import { recordMetrics } from '../ledger/metric-record.ts'
 import { countReceived } from '../ledger/receiver.ts'
 import { recordEvents } from '../ledger/record.ts'
 import type { Catalog } from '../pricing/catalog.ts'
 import type { Db } from '../store/schema.ts'
-import { DEFAULT_TAGS } from './attribution.ts'
-import { readLogs } from './logs.ts'
-import type { Arrival, Context, Reading } from './reading.ts'
+import { type AttributionRules, DEFAULT_TAGS } from './attribution.ts'
+import { readMetrics } from './metrics.ts'
+import { NO_POLICY, type TelemetryPolicy } from './policy.ts'
+import { type Arrival, type Context, emptyReading, type Reading } from './reading.ts'
+import { readLogs, readSpans } from './requests.ts'
 import type { Batch, Booked } from './signal.ts'
 
 export type BookDeps = {
   readonly db: Db
   readonly clock: Clock
   catalog(): Promise<Catalog>
-  /** Resource attributes that become tags, besides the usual ones. */
+  /** Attributes that become tags, besides the usual ones. */
   readonly tags?: readonly string[]
+  /** How use is attributed and billed; without it by what the telemetry says. */
+  policy?(): Promise<TelemetryPolicy>
 }
 
 /** Books one batch; it is on disk when the promise resolves. Any number of times changes nothing more. */
@@ -31,11 +36,14 @@ export function createBookAll(deps: BookDeps): (arrivals: readonly Arrival[]) =>
   const tags = [...new Set([...DEFAULT_TAGS, ...(deps.tags ?? [])])]
   return async (arrivals) => {
     const catalog = await deps.catalog()
-    const readings = arrivals.map(({ batch, context }) => readBatch(batch, context, { tags }))
+    const rules = { tags, policy: (await deps.policy?.()) ?? NO_POLICY }
+    const readings = arrivals.map(({ batch, context }) => readBatch(batch, context, rules))
     const now = clock.now()
     await db.transaction().execute(async (trx) => {
       const events = readings.flatMap((reading) => reading.events)
       await recordEvents(trx, catalog, events, now)
+      const samples = readings.flatMap((reading) => reading.samples)
+      await recordMetrics(trx, catalog, samples, now)
       for (const { signal, counts } of readings)
         for (const [client, count] of counts)
           await countReceived(trx, { signal, client: client || null, ...count }, now)
@@ -44,14 +52,11 @@ export function createBookAll(deps: BookDeps): (arrivals: readonly Arrival[]) =>
   }
 }
 
-function readBatch(batch: Batch, context: Context, rules: { tags: readonly string[] }): Reading {
-  const reading: Reading = {
-    signal: batch.signal,
-    events: [],
-    counts: new Map(),
-    problems: new Set(),
-  }
+function readBatch(batch: Batch, context: Context, rules: AttributionRules): Reading {
+  const reading = emptyReading(batch.signal)
   if (batch.signal === 'logs') readLogs(batch.records, context, rules, reading)
+  else if (batch.signal === 'traces') readSpans(batch.spans, context, rules, reading)
+  else readMetrics(batch.points, context, rules, reading)
   return reading
 }
 

@@ -5,11 +5,10 @@ import { TOKEN_CLASSES, type Usage } from '../usage.ts'
 import { findNumber, findText, findValue, type Item } from './attributes.ts'
 import type { Attribution } from './attribution.ts'
 import type { Client, RequestMap } from './clients/client.ts'
-import { providerOfModel } from './provider-of.ts'
+import { providerOf } from './provider-of.ts'
 import { type Malformed, readUsage } from './usage.ts'
 
 const NANOS_PER_MICRO = 1_000n
-const PROVIDER = ['gen_ai.provider.name', 'gen_ai.system', 'llm.provider', 'ai.model.provider']
 const SERVICE_TIER = [
   'service_tier',
   'gen_ai.openai.response.service_tier',
@@ -24,6 +23,8 @@ export type Observed = {
   readonly at: number
   /** What the source itself has for the item's identity: ids of a span, or the time of a record. */
   readonly source_id: readonly string[]
+  /** Whether `source_id` alone tells any two items apart. */
+  readonly is_identified: boolean
   readonly attribution: Attribution
 }
 
@@ -33,18 +34,21 @@ export function readRequest(observed: Observed): UsageEvent | Malformed {
   const usage = readUsage(item, map.usage)
   if ('malformed' in usage) return usage
   const model = findText(item, map.model) ?? ''
+  const { names_user: _, ...whose } = attribution
   return {
-    ...attribution,
+    ...whose,
     id: identityOf(observed, usage),
     source: 'otlp',
     signal,
-    provider: providerOf(item, client, model),
+    provider: providerOf(item, model, client.provider),
     model,
     occurred_at: at,
     request_id: (map.request_id && findText(item, map.request_id)) ?? null,
+    response_id: (map.response_id && findText(item, map.response_id)) ?? null,
+    is_fallback: map.is_fallback ?? false,
     service_tier: findText(item, SERVICE_TIER) ?? null,
     speed: findText(item, ['speed']) === 'fast' ? 'fast' : null,
-    usage,
+    usage: map.is_sum ? { ...usage, requests: null } : usage,
     reported_cost_nanos: readCost(item, map, usage),
   }
 }
@@ -57,18 +61,16 @@ export function isOf(item: Item, name: string, { names, where, needs }: RequestM
   return needs === undefined || findValue(item, needs) !== undefined
 }
 
-function identityOf({ item, map, attribution, source_id, client }: Observed, usage: Usage): string {
-  const full = map.identity.find((names) => names.every((name) => findText(item, [name])))
-  const is_exact = full !== undefined && full !== map.identity.at(-1)
-  const names = full ?? map.identity.at(-1) ?? []
+function identityOf({ item, map, source_id, ...observed }: Observed, usage: Usage): string {
+  const { client, attribution, is_identified } = observed
+  const prefix = client.id ?? attribution.client ?? 'otlp'
+  if (is_identified) return `${prefix}:${sha256(...source_id)}`
+  const last = map.identity.at(-1) ?? []
+  const names = map.identity.find((all) => all.every((name) => findText(item, [name]))) ?? last
   const values = names.map((name) => findText(item, [name]) ?? '')
   const counts = TOKEN_CLASSES.map((name) => String(usage[name]))
-  const rest = is_exact ? [] : [...source_id, ...counts, String(usage.reasoning_tokens)]
-  return `${client.id ?? attribution.client ?? 'otlp'}:${sha256(...names, ...values, ...rest)}`
-}
-
-function providerOf(item: Item, client: Client, model: string): string {
-  return findText(item, PROVIDER) ?? providerOfModel(model) ?? client.provider
+  const rest = names === last ? [...source_id, ...counts, String(usage.reasoning_tokens)] : []
+  return `${prefix}:${sha256(...names, ...values, ...rest)}`
 }
 
 /** A client that reports nothing for tokens does not know the price: that is no cost of zero. */

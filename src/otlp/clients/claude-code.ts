@@ -30,5 +30,35 @@ export const claudeCode: Client = {
       ],
     },
   ],
+  // A span of it has the same tokens once more, and no cost.
   spans: [],
+  metrics: [
+    {
+      names: ['claude_code.token.usage'],
+      measure: {
+        by: 'type',
+        of: {
+          input: 'input',
+          output: 'output',
+          cacheRead: 'cache_read',
+          cacheCreation: 'cache_write',
+        },
+      },
+      model: ['model'],
+    },
+    {
+      names: ['claude_code.cost.usage'],
+      measure: 'cost_nanos',
+      model: ['model'],
+      is_usd: true,
+    },
+    {
+      names: ['claude_code.lines_of_code.count'],
+      measure: { by: 'type', of: { added: 'lines_added', removed: 'lines_removed' } },
+      model: ['model'],
+    },
+    { names: ['claude_code.commit.count'], measure: 'commits', model: ['model'] },
+    { names: ['claude_code.pull_request.count'], measure: 'pull_requests', model: ['model'] },
+  ],
+  formula: { input_includes_cache: false, output_includes_reasoning: true },
 }

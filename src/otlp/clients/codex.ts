@@ -27,5 +27,40 @@ export const codex: Client = {
       identity: [['conversation.id', 'model']],
     },
   ],
-  spans: [],
+  spans: [
+    {
+      names: ['session_task.turn'],
+      needs: ['codex.turn.token_usage.input_tokens'],
+      model: ['model'],
+      usage: {
+        input: ['codex.turn.token_usage.input_tokens'],
+        input_includes_cache: true,
+        cache_read: ['codex.turn.token_usage.cached_input_tokens'],
+        cache_write: ['codex.turn.token_usage.cache_write_input_tokens'],
+        output: ['codex.turn.token_usage.output_tokens'],
+        output_includes_reasoning: true,
+        reasoning: ['codex.turn.token_usage.reasoning_output_tokens'],
+      },
+      identity: [['turn.id']],
+      is_fallback: true,
+      is_sum: true,
+    },
+  ],
+  metrics: [
+    {
+      names: ['codex.turn.token_usage'],
+      measure: {
+        by: 'token_type',
+        of: {
+          input: 'input',
+          cached_input: 'cache_read',
+          cache_write_input: 'cache_write',
+          output: 'output',
+          reasoning_output: 'reasoning',
+        },
+      },
+      model: ['model'],
+    },
+  ],
+  formula: { input_includes_cache: true, output_includes_reasoning: true },
 }

@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import { up as foundation } from './0001-foundation.ts'
+import { up as telemetry } from './0002-telemetry.ts'
 import { up as local } from './0003-local.ts'
 
 export type Migration = { readonly name: string; up(db: Kysely<unknown>): Promise<void> }
@@ -7,5 +8,6 @@ export type Migration = { readonly name: string; up(db: Kysely<unknown>): Promis
 /** In order. Never edited after a release; new ones go to the end. */
 export const migrations: readonly Migration[] = [
   { name: '0001-foundation', up: foundation },
+  { name: '0002-telemetry', up: telemetry },
   { name: '0003-local', up: local },
 ]
