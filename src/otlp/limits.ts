@@ -3,14 +3,14 @@
 /** Compressed and again after decompression: https://opentelemetry.io/docs/specs/otlp/#otlphttp-request */
 export const BODY_BYTES_MAX = 16 * 2 ** 20
 
-/** A body of the largest size holds this many items of 64 bytes; smaller ones carry nothing of use. */
+/** As many as the largest body holds at 64 bytes each; what is smaller on average says nothing. */
 export const ITEMS_MAX = BODY_BYTES_MAX / 64
 
-/** Lists in lists in lists: nobody sends them deep in earnest. */
+/** Lists in lists: nobody nests them deeply in earnest. */
 export const VALUE_DEPTH_MAX = 32
 export const ATTRIBUTES_MAX = 256
 export const LIST_ITEMS_MAX = 256
-/** Longer texts are content, which is kept from nothing but memory: their beginning is enough. */
+/** Longer texts are content, of which nothing is stored; their beginning tells what they are. */
 export const TEXT_LENGTH_MAX = 1_024
 
 /** Bodies that are being read or wait to be booked. */

@@ -1,7 +1,8 @@
 import { attribute, encode, type Tree } from './wire.ts'
 
 /** What Codex 0.169 sends: one record in ten says what a request used, the others are ignored. */
-export const RECORDS_PER_REQUEST = 10
+const RECORDS_PER_REQUEST = 10
+const REQUESTS_PER_CONVERSATION = 8
 
 /** How every conversation's id begins. */
 export const CONVERSATION_PREFIX = '019a0000'
@@ -35,7 +36,7 @@ function commonValues(index: number): Values {
 
 function recordValues(index: number): Values {
   const request = Math.floor(index / RECORDS_PER_REQUEST)
-  const common = commonValues(request)
+  const common = commonValues(Math.floor(request / REQUESTS_PER_CONVERSATION))
   const step = index % RECORDS_PER_REQUEST
   const duration_ms = String(20 + (index % 700))
   if (step === 0)
