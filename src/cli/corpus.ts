@@ -27,7 +27,8 @@ export type Step =
 
 /** What an answer is made of. Input has the cached and the written tokens in it. */
 export type Figures = {
-  readonly requests: number
+  /** Null where the source does not count requests. */
+  readonly requests: number | null
   readonly input_tokens: number
   readonly cached_input_tokens: number
   readonly cache_write_tokens: number

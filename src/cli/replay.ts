@@ -12,7 +12,7 @@ import { usdFromNanos } from '../money.ts'
 import { resolvePeriod } from '../period.ts'
 import { type Catalog, loadCatalog } from '../pricing/catalog.ts'
 import { providerEnvs } from '../providers/environment.ts'
-import { createSidePort } from '../side-port.ts'
+import { openSidePort, type SidePort } from '../side-port.ts'
 import { type CorpusCase, type Figures, listStepFiles, type Step } from './corpus.ts'
 
 /** After everything that happens in the corpus. */
@@ -23,7 +23,7 @@ export type Replay = { readonly ours: Figures; readonly problems: readonly strin
 
 /**
  * Plays a case through the program as it is, in a temporary folder: files through the import, telemetry
- * as HTTP bodies through the side port's routes, and the figures out of the spend query.
+ * as HTTP bodies through the side port, and the figures out of the spend query.
  */
 export async function replayCase(
   { steps }: CorpusCase,
@@ -32,16 +32,21 @@ export async function replayCase(
 ): Promise<Replay> {
   const home = mkdtempSync(join(tmpdir(), 'outlay-verify-'))
   const clock = fixedClock(NOW)
-  const env = { HOME: home, OUTLAY_HOME: join(home, 'outlay'), OUTLAY_TIMEZONE: 'UTC' }
+  const env = {
+    HOME: home,
+    OUTLAY_HOME: join(home, 'outlay'),
+    OUTLAY_PORT: '0',
+    OUTLAY_TIMEZONE: 'UTC',
+  }
   const opened = await openApp(parseConfig(env, providerEnvs), { ...host, clock, log: silentLog })
   const app: App = { ...opened, catalog: async () => catalog }
-  const { hono, mcp } = createSidePort(app)
+  let port: SidePort | undefined
   const problems: string[] = []
   try {
     for (const step of steps) problems.push(...(await playStep(step)))
     return { ours: await figuresOf(app), problems }
   } finally {
-    await mcp.close()
+    await port?.close()
     await app.close()
     rmSync(home, { recursive: true, force: true, maxRetries: 5 })
   }
@@ -56,12 +61,14 @@ export async function replayCase(
   }
 
   async function postTelemetry({ post, body, times = 1 }: Extract<Step, { post: string }>) {
+    port ??= await openSidePort(app)
     for (let i = 0; i < times; i++) {
-      const answer = await hono.request(`http://localhost${post}`, {
+      const answer = await fetch(`${port.url}${post}`, {
         method: 'POST',
-        headers: { 'content-type': 'application/json', host: 'localhost' },
+        headers: { 'content-type': 'application/json' },
         body: JSON.stringify(body),
       })
+      await answer.body?.cancel()
       if (answer.status !== 200) return [`${post} answered ${answer.status}`]
     }
     return []

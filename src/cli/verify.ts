@@ -39,7 +39,7 @@ export function scoreCase(
 ): Score {
   const figures = Object.keys(truth) as (keyof Figures)[]
   const wrong = figures
-    .filter((figure) => ours[figure] !== truth[figure])
+    .filter((figure) => truth[figure] !== null && ours[figure] !== truth[figure])
     .map((figure) => `${figure} ${ours[figure]}, truth ${truth[figure]}`)
   const error = nanosFromUsd(ours.cost_usd) - nanosFromUsd(truth.cost_usd)
   return {
@@ -63,7 +63,7 @@ function scorecard(scores: readonly Score[]): string[] {
     ...scores.flatMap((score) => [
       row([
         score.name,
-        `${score.ours.requests}/${score.truth.requests}`,
+        `${score.ours.requests}/${score.truth.requests ?? '?'}`,
         String(tokensOf(score.truth)),
         String(tokensOf(score.ours)),
         score.truth.cost_usd,

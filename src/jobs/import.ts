@@ -143,7 +143,7 @@ export const importJob: Job = {
   async isDue({ db, clock, holder }) {
     const followed = await listFollowed(db)
     const due_before = clock.wallNow() - FOLLOW_EVERY_MS
-    if (!followed.some(({ read_at }) => read_at <= due_before)) return false
+    if (!followed.some(({ looked_at }) => looked_at <= due_before)) return false
     return (await findLease(db, holder, LEASE)) === undefined
   },
   async run(app, signal) {

@@ -158,6 +158,8 @@ function listInner(usage: Fields, main: UsageEvent): UsageEvent[] {
     return {
       ...main,
       id: sha256(main.id, String(kind), String(i)),
+      // Two entries with one request id would be taken for the same request.
+      request_id: null,
       model,
       provider: providerOf(model),
       usage: usageOf(inner),

@@ -1,7 +1,8 @@
+import { countReceived } from '../ledger/receiver.ts'
 import { type Counts, type ImportDeps, noCounts } from './book.ts'
 import type { ClientId, LocalClient, LogFile } from './client.ts'
 import { importFile } from './file.ts'
-import { noteImport } from './position.ts'
+import { followClient } from './position.ts'
 import { listFiles } from './walk.ts'
 
 export type ImportResult = Readonly<Counts> & { readonly client: ClientId }
@@ -23,13 +24,28 @@ export async function importClient(
     await importOne(deps, client, file, counts)
     onFile(i + 1, files.length)
   }
-  const { rejected_lines } = counts
-  await noteImport(
-    deps.db,
-    { client: client.id, files: files.length, rejected_lines },
-    deps.wallNow(),
-  )
+  await noteImport(deps, client.id, counts)
   return { client: client.id, ...counts }
+}
+
+/** What came in is told beside what other sources sent; a look that found nothing new is not worth it. */
+async function noteImport(deps: ImportDeps, client: ClientId, counts: Counts): Promise<void> {
+  const { requests, requests_revised, repeats, rejected_lines } = counts
+  const accepted = requests + requests_revised
+  if (accepted + repeats + rejected_lines > 0)
+    await countReceived(
+      deps.db,
+      {
+        signal: 'session_logs',
+        client,
+        accepted,
+        duplicates: repeats,
+        ignored: 0,
+        rejected: rejected_lines,
+      },
+      deps.now(),
+    )
+  await followClient(deps.db, client, deps.wallNow())
 }
 
 export async function listClientFiles(

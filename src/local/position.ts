@@ -100,20 +100,10 @@ export async function listFollowed(db: Db) {
   return db.selectFrom('local_client').selectAll().orderBy('client').execute()
 }
 
-export async function noteImport(
-  db: Db,
-  import_: { client: ClientId; files: number; rejected_lines: number },
-  at: number,
-): Promise<void> {
-  const row = { ...import_, read_at: at }
+export async function followClient(db: Db, client: ClientId, at: number): Promise<void> {
   await db
     .insertInto('local_client')
-    .values({ ...row, followed_since: at })
-    .onConflict((conflict) =>
-      conflict.column('client').doUpdateSet((eb) => ({
-        ...row,
-        rejected_lines: eb('local_client.rejected_lines', '+', import_.rejected_lines),
-      })),
-    )
+    .values({ client, followed_since: at, looked_at: at })
+    .onConflict((conflict) => conflict.column('client').doUpdateSet({ looked_at: at }))
     .execute()
 }

@@ -16,7 +16,6 @@ export type LocalFileTable = {
 export type LocalClientTable = {
   client: string
   followed_since: number
-  read_at: number
-  files: number
-  rejected_lines: number
+  /** In real time, since it says when to look again. */
+  looked_at: number
 }

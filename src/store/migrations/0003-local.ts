@@ -25,9 +25,7 @@ const STATEMENTS = [
   `create table local_client (
     client text primary key,
     followed_since integer not null,
-    read_at integer not null,
-    files integer not null default 0,
-    rejected_lines integer not null default 0
+    looked_at integer not null
   ) strict, without rowid`,
 
   `alter table ledger_entry add column replaces text`,
