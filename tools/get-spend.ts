@@ -74,7 +74,7 @@ export default defineTool({
     limit: LimitParam,
   },
   output: {
-    period: z.object({}).catchall(z.string()).describe('name, from, to, timezone'),
+    period: z.object({}).catchall(z.string()),
     total: Total,
     rows: z.array(z.object({}).catchall(Figure)),
     basis: z.enum(['billed', 'metered', 'mixed', 'none']),

@@ -13,8 +13,12 @@ import {
 } from './spend-query.ts'
 import { addSums, noSums, type Sums, subtractSums } from './sums.ts'
 
-/** From this instant on a provider's own reports speak for it. */
-export type Spoken = { readonly provider: string; readonly from: number }
+/** From this instant on, and before `until` if it is given, a provider's own reports speak for it. */
+export type Spoken = {
+  readonly provider: string
+  readonly from: number
+  readonly until: number | null
+}
 
 type CellColumn = (typeof CELL_COLUMNS)[number]
 
@@ -146,8 +150,9 @@ function cellsOf({ period, group_by, filter }: SpendQuery, of: EntryQuery) {
 
 function unspoken(spoken: readonly Spoken[]): RawBuilder<unknown> {
   const all = spoken.map(
-    ({ provider, from }) =>
-      sql`and not (provider = ${provider} and quarter >= ${Math.floor(from / QUARTER_MS)})`,
+    ({ provider, from, until }) =>
+      sql`and not (provider = ${provider} and quarter >= ${Math.floor(from / QUARTER_MS)}
+        ${until === null ? sql`` : sql`and quarter < ${Math.floor(until / QUARTER_MS)}`})`,
   )
   return all.length > 0 ? sql.join(all, sql` `) : sql``
 }

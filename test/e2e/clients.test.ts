@@ -33,6 +33,7 @@ const CALLS: readonly [tool: string, args: Record<string, unknown>, says: RegExp
   ['get_spend', { period: 'last_30d', group_by: ['provider', 'model'] }, /claude-opus-5: \$[1-9]/],
   ['get_price', { model: 'claude-opus-5' }, /input \$5/],
   ['get_status', {}, /anthropic "environment" \(Demo Foundry \(simulated\)\)/],
+  ['list_sessions', { period: 'last_7d' }, /No session|session/i],
   ['sync_now', { dry_run: true }, /Would read anthropic "environment"/],
   ['connect_provider', { provider: 'openai' }, /\/connect\/[\w-]{43}/],
 ]

@@ -297,9 +297,9 @@ describe('comparison', () => {
     [5, 10, -50],
     [3, 9, -66.7],
     [2, 3, -33.3],
-    [1, 0, null],
+    [1, 0, undefined],
     [0.9996, 1, 0],
-    [1, -5, null],
+    [1, -5, undefined],
     [-1, 4, -125],
   ])('%d after %d is %d percent', async (now, before, change_percent) => {
     const one = await connect()
@@ -387,7 +387,7 @@ describe('filters', () => {
     )
     const { rows } = await ask(WEEK, { group_by: ['provider_key'] })
     expect(rows.map((row) => [row['provider_key'], row['provider_key_id']])).toEqual([
-      ['(no key)', null],
+      ['(no key)', undefined],
       ['CI bot', 'key_1'],
       ['key_gone', undefined],
     ])

@@ -196,7 +196,7 @@ describe.skipIf(!has_simulator)('answers over the border of two views', () => {
     const best = await ask(outlay, { group_by: ['day'], basis: 'best', compare: true })
     expect(best.basis).toBe('mixed')
     const billed = sumCells(await listVisible(outlay, simulator, ANTHROPIC), 'day')
-    const border = best.coverage.find(({ basis }) => basis === 'metered')?.from ?? ''
+    const border = best.coverage.find(({ basis }) => basis === 'metered')?.['from'] ?? ''
     expect(border).toBe('2026-11-20')
     for (const row of best.rows)
       if (String(row['day']) < border)
