@@ -13,7 +13,7 @@ import { createPages } from '../providers/pages.ts'
 import type { AdminApi, Provider } from '../providers/provider.ts'
 import { findLease, type Holder, releaseLease, takeLease } from '../store/lease.ts'
 import { failConnection, type RunOptions, type RunResult, runConnection } from '../sync/run.ts'
-import { hasDueWork } from '../sync/stream.ts'
+import { hasDueWork, wasReadSince } from '../sync/stream.ts'
 
 export type SyncRequest = RunOptions & {
   /** Only this provider, or all. */
@@ -215,7 +215,10 @@ async function identifyOnce(
   } catch (error) {
     if (!(error instanceof UpstreamError)) throw error
     const { db, clock } = app
-    const { id: connection_id } = connection
+    const { id: connection_id, updated_at } = connection
+    // The same key was read before: whose it is stands, and each report speaks for itself.
+    if (error.status !== 429 && (await wasReadSince(db, connection_id, updated_at)))
+      return connection
     const pause = (until: number) => pauseConnection(db, connection_id, until)
     const given = { db, provider_info: provider, admin, connection_id, now: clock.now, pause }
     return failConnection(given, error)

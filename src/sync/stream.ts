@@ -37,6 +37,18 @@ export async function hasDueWork(db: Db, connection_id: string, now: number): Pr
   )
 }
 
+/** Whether a report of the connection was read to its end at that time or later. */
+export async function wasReadSince(db: Db, connection_id: string, at: number): Promise<boolean> {
+  const row = await db
+    .selectFrom('sync_stream')
+    .select('id')
+    .where('connection_id', '=', connection_id)
+    .where('succeeded_at', '>=', at)
+    .where('view', '!=', 'directory')
+    .executeTakeFirst()
+  return row !== undefined
+}
+
 /** Makes sure that every report of the connection has its row; moves the backfill's end when asked to. */
 export async function ensureStreams(
   db: Db,

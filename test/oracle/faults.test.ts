@@ -193,7 +193,10 @@ async function expectFailure(
   expect(others.map((one) => one.status)).toEqual(others.map(() => 'ok'))
   if (!setting.stream.is_directory) expect(state).toBe('needs_attention')
   if (wanted !== 'auth_failed' || !setting.stream.is_directory)
-    expect(failures.map((one) => one.stream)).toEqual([setting.stream.stream])
+    // OpenRouter's activity tells which workspaces have names to be asked for.
+    expect(new Set(['directory', ...failures.map((one) => one.stream)])).toEqual(
+      new Set(['directory', setting.stream.stream]),
+    )
   await expectExact(setting)
   await setting.simulator.control('reset', {})
 }
@@ -208,6 +211,11 @@ async function expectRecovery(setting: Setting) {
 }
 
 const AGAIN = /The sync tries again by itself; what was read before stays\.$/m
+
+/** OpenAI's costs are asked once before, for whose key it is. */
+function firstRead({ match }: { match: string }): number {
+  return match.startsWith('organization/costs') ? 2 : 1
+}
 
 /** What the HTTP client does is the same for every stream; once a provider is enough. */
 function isFirst(stream: Stream): boolean {
@@ -258,7 +266,7 @@ describe.skipIf(!has_simulator).each(STREAMS)('$provider $stream ($match, $mode)
           : /sent the same page twice/,
       })
       if (!stream.is_directory && stream.stream !== 'claude_code') {
-        await fault(setting, 'repeat_page', { times: 1 })
+        await fault(setting, 'repeat_page', { times: firstRead(stream) })
         await expectFailure(setting, { status: 'failed', problem: /sent the same page twice/ })
       }
     }
@@ -298,7 +306,7 @@ describe.skipIf(!has_simulator).each(STREAMS)('$provider $stream ($match, $mode)
       await expectExact(setting)
       await fault(setting, 'status', { status: 503, should_retry: false })
       await sync(setting)
-      expect(await count()).toBeLessThan(stream.is_directory ? 4 : 2)
+      expect(await count()).toBeLessThanOrEqual(2)
       await expectRecovery(setting)
     },
   )
@@ -317,9 +325,8 @@ describe.skipIf(!has_simulator).each(STREAMS)('$provider $stream ($match, $mode)
       ] as const) {
         await fault(setting, 'status', { status: 429, times: 1, ...options })
         await sync(setting, { is_background: true })
-        const { own, state, problems } = await status(setting)
-        expect(own?.status).toBe('paused')
-        expect(own?.problem).toMatch(/asked to slow down; the sync goes on by itself in \d+ s\./)
+        const { state, problems } = await status(setting)
+        expect(problems.join()).toMatch(/asked to slow down; the sync goes on by itself in \d+ s\./)
         expect(state).toBe('paused')
         expect(problems.join()).toMatch(/is paused until 2026-/)
         const { paused_until } = await setting.outlay.app.db
@@ -464,7 +471,7 @@ describe.skipIf(!has_simulator).each(EXTRA)(
           ? 1n + 1_234_568n - 25_000_000n + 412_800_000_000n + 125n
           : 100n + 123_456_789n - 2_500_000_000n + 41_280_000_000_000n + 12_500n
       expect(scale).toBeGreaterThan(0n)
-      await fault(setting, 'extra_rows', { rows, times: 1 })
+      await fault(setting, 'extra_rows', { rows, times: firstRead(stream) })
       expect(await sync(setting)).toEqual([])
       expect((await total()) - before).toBe(added)
       const { clock, app } = setting.outlay

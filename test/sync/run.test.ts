@@ -244,3 +244,15 @@ test('a clock that was set right is not complained of any longer', async () => {
   await sync(one)
   await expect.poll(async () => (await reportStatus(one.app)).problems).toEqual([])
 })
+
+test('a key that was read before is not given up because who it belongs to cannot be asked', async () => {
+  const one = await start()
+  one.organization.cost.set('2026-11-19', [{ cents: '100' }])
+  await sync(one)
+  one.organization.cost.set('2026-11-19', [{ cents: '90' }])
+  const down = { status: 500 }
+  one.provider.next(/organizations\/me$/, down, down, down, down, down)
+  const [outcome] = await sync(one)
+  expect(outcome?.failures).toEqual([])
+  expect(await cost(one)).toBe('0.900000000')
+})
