@@ -19,7 +19,25 @@ export const PRECEDENCE = {
 /** Metrics may arrive before the better source of their session: they count when that had its time. */
 export const GRACE_MS = 3 * MINUTE_MS
 
-export function precedenceOf({ source, is_fallback }: UsageEvent): number {
+/** What the rule asks of an entry. */
+export type Seen = Pick<
+  UsageEvent,
+  | 'id'
+  | 'source'
+  | 'client'
+  | 'occurred_at'
+  | 'session_id'
+  | 'request_id'
+  | 'response_id'
+  | 'origin'
+  | 'user'
+  | 'is_fallback'
+>
+
+export function precedenceOf({
+  source,
+  is_fallback,
+}: Pick<Seen, 'source' | 'is_fallback'>): number {
   return is_fallback ? PRECEDENCE.otlp_fallback : PRECEDENCE[source]
 }
 
@@ -45,14 +63,14 @@ const SUPERSEDED_BY = sql<string | null>`coalesce(
 export type Changes = { readonly superseded: Set<string>; readonly displaced: string[] }
 
 /** Decides for entries just inserted, and anew for those that they may displace. */
-export function decideCounting(trx: Db, fresh: readonly UsageEvent[]): Promise<Changes> {
+export function decideCounting(trx: Db, fresh: readonly Seen[]): Promise<Changes> {
   return settleCounting(trx, fresh, fresh.flatMap(tellingsOf))
 }
 
 /** As `decideCounting`, for all that has begun to tell of a session. */
 export async function settleCounting(
   trx: Db,
-  fresh: readonly UsageEvent[],
+  fresh: readonly Seen[],
   tellings: readonly Telling[],
 ): Promise<Changes> {
   const outranked = await addTellings(trx, tellings)
@@ -108,7 +126,7 @@ type Telling = {
 }
 
 /** The session, and where the sender is known its hour: metrics of some clients name no session. */
-function tellingsOf(event: UsageEvent): Telling[] {
+function tellingsOf(event: Seen): Telling[] {
   const { client, session_id, origin, user, request_id, response_id = null } = event
   if (client === null) return []
   const is_identified = request_id !== null || response_id !== null ? 1 : 0
@@ -158,7 +176,7 @@ async function addTellings(trx: Db, tellings: readonly Telling[]): Promise<Telli
 }
 
 /** Entries that share an id with the fresh ones. */
-async function listSharing(trx: Db, fresh: readonly UsageEvent[]): Promise<string[]> {
+async function listSharing(trx: Db, fresh: readonly Seen[]): Promise<string[]> {
   const ids = fresh.flatMap(({ request_id, response_id }) => [
     ...(request_id === null ? [] : [request_id]),
     ...(response_id ? [response_id] : []),

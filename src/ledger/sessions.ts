@@ -4,6 +4,7 @@ import { usdFromNanos } from '../money.ts'
 import type { Period } from '../period.ts'
 import type { Db } from '../store/schema.ts'
 import { entryCells, IS_TOLD_BETTER } from './entry-cells.ts'
+import { settlePending } from './pending.ts'
 import { listSessionFacts, type SessionFacts } from './session-facts.ts'
 
 export type SessionQuery = {
@@ -47,6 +48,7 @@ type Key = { readonly client: string; readonly session_id: string }
 
 /** Sessions that counted in a period, by what they cost in it, seats at their list value. */
 export async function listSessions(db: Db, query: SessionQuery): Promise<SessionList> {
+  await settlePending(db)
   const totals = await sumSessions(db, query)
   const rows = await listRows(db, query, totals.top)
   const facts = await listSessionFacts(
