@@ -32,7 +32,7 @@ export type Seen = Pick<
   | 'origin'
   | 'user'
   | 'is_fallback'
->
+> & { readonly replaces?: string | null }
 
 export function precedenceOf({
   source,

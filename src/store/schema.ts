@@ -1,14 +1,5 @@
 import type { ColumnType, Generated, Kysely } from 'kysely'
 import type { TokenClass } from '../usage.ts'
-import type {
-  EntrySums,
-  FallbackEntryTable,
-  MetricPointTable,
-  MetricSeriesTable,
-  RollupEntryTable,
-  RollupSessionTable,
-  TellingTable,
-} from './telemetry-tables.ts'
 
 /**
  * One interface a table. Instants are epoch milliseconds; money is nano-dollars, written as bigint
@@ -46,7 +37,7 @@ export type Database = {
 export type Db = Kysely<Database>
 
 /** Selected only through a cast to text. */
-export type NanosColumn<Null = never> = ColumnType<never, bigint | Null, bigint | Null>
+type NanosColumn<Null = never> = ColumnType<never, bigint | Null, bigint | Null>
 
 type UsageColumns = Record<TokenClass, number> & {
   reasoning_tokens: number
@@ -242,6 +233,106 @@ export type LedgerEntryTable = UsageColumns & {
   origin: string | null
   list_nanos: NanosColumn<null>
   superseded_by: string | null
+}
+
+export type TellingTable = {
+  client: string
+  scope: string
+  precedence: number
+  is_identified: number
+  entries: number
+}
+
+export type EntrySums = {
+  entries: number
+  requests: number
+  uncounted_rows: number
+  input_tokens: number
+  cached_input_tokens: number
+  cache_write_tokens: number
+  output_tokens: number
+  metered_nanos: NanosColumn
+  unpriced_requests: number
+}
+
+/** A quarter is the number of quarters of an hour since 1970. `''` is none. */
+export type RollupEntryTable = EntrySums & {
+  quarter: number
+  provider: string
+  model: string
+  client: string
+  source: string
+  billing_mode: string
+}
+
+export type RollupSessionTable = Omit<RollupEntryTable, 'quarter'> & {
+  id: Generated<number>
+  session_id: string
+  user: string
+  project: string
+  tags: string
+  first_quarter: number
+  last_quarter: number
+}
+
+export type MetricSeriesTable = {
+  id: Generated<number>
+  /** All that tells one series from another. */
+  hash: string
+  client: string
+  provider: string
+  model: string
+  session_id: string | null
+  origin: string
+  user: string | null
+  project: string | null
+  billing_mode: 'api' | 'subscription'
+  tags: string
+  /** Ways to tell the same amounts: they are compared, never added. */
+  telling: string
+  measure: string
+  formula: string
+  is_cumulative: number
+  counts_from_zero: number
+  group_key: string
+}
+
+/** Nanoseconds exceed what a number holds: they are read as text. */
+export type MetricPointTable = {
+  series_id: number
+  start_ns: NanosColumn
+  /** 0 in a cumulative series. */
+  time_ns: NanosColumn
+  /** Tokens, counts, or nano-dollars. */
+  value: NanosColumn
+  value_min: NanosColumn
+  last_at: number
+  received_at: number
+}
+
+export type FallbackEntryTable = {
+  id: string
+  client: string
+  provider: string
+  model: string
+  session_id: string | null
+  origin: string
+  user: string | null
+  project: string | null
+  billing_mode: 'api' | 'subscription'
+  tags: string
+  started_at: number
+  occurred_at: number
+  counts_from: number
+  uncached_input_tokens: number
+  cache_read_tokens: number
+  cache_write_5m_tokens: number
+  output_tokens: number
+  reasoning_tokens: number
+  cost_nanos: NanosColumn<null>
+  price_rule: string | null
+  unpriced_reason: string | null
+  reported_cost_nanos: NanosColumn<null>
 }
 
 export type ReceiverTable = {
