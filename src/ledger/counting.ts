@@ -109,6 +109,9 @@ export async function rebuildCounting(trx: Db): Promise<void> {
       from ledger_entry where client is not null and origin is not null and user is not null
       group by 1, 2, 3, 4
     union all
+    select client, 'local:' || ${hour}, precedence, ${is_identified}, count(*)
+      from ledger_entry where client is not null and source = 'local_log' group by 1, 2, 3, 4
+    union all
     select client, 'session:' || session_id, ${sql.lit(PRECEDENCE.otlp_metrics)}, 0, count(*)
       from fallback_entry where session_id is not null group by 1, 2, 3, 4`.execute(trx)
   await sql`
@@ -125,9 +128,12 @@ type Telling = {
   readonly is_identified: 0 | 1
 }
 
-/** The session, and where the sender is known its hour: metrics of some clients name no session. */
+/**
+ * The session, and the hour of the sender, or of this machine's own logs: metrics of some clients name
+ * no session.
+ */
 function tellingsOf(event: Seen): Telling[] {
-  const { client, session_id, origin, user, request_id, response_id = null } = event
+  const { client, source, session_id, origin, user, request_id, response_id = null } = event
   if (client === null) return []
   const is_identified = request_id !== null || response_id !== null ? 1 : 0
   const base = { client, precedence: precedenceOf(event), is_identified } as const
@@ -136,6 +142,7 @@ function tellingsOf(event: Seen): Telling[] {
     session_id !== null && `session:${session_id}`,
     origin && `sender:${origin}:${hour}`,
     origin && user !== null && `user:${user}:${hour}`,
+    source === 'local_log' && `local:${hour}`,
   ]
   return scopes.flatMap((scope) => (scope ? [{ ...base, scope }] : []))
 }

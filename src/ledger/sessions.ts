@@ -3,7 +3,7 @@ import { isoTime } from '../clock.ts'
 import { usdFromNanos } from '../money.ts'
 import type { Period } from '../period.ts'
 import type { Db } from '../store/schema.ts'
-import { entryCells, IS_TOLD_BETTER } from './entry-cells.ts'
+import { countsSince, entryCells, IS_TOLD_BETTER } from './entry-cells.ts'
 import { settlePending } from './pending.ts'
 import { listSessionFacts, type SessionFacts } from './session-facts.ts'
 
@@ -139,7 +139,7 @@ async function listRows(db: Db, query: SessionQuery, keys: readonly Key[]): Prom
       union all
       select ${shared}, started_at, 0 as requests, cache_write_5m_tokens as writes
       from fallback_entry fallback
-      where ${of_keys} and counts_from <= ${query.now} and not ${IS_TOLD_BETTER})
+      where ${of_keys} and ${countsSince(query.now)} and not ${IS_TOLD_BETTER})
     group by client, session_id, billing_mode, model, user, project, tags`.execute(db)
   return rows
 }
