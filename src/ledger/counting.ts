@@ -19,7 +19,25 @@ export const PRECEDENCE = {
 /** Metrics may arrive before the better source of their session: they count when that had its time. */
 export const GRACE_MS = 3 * MINUTE_MS
 
-export function precedenceOf({ source, is_fallback }: UsageEvent): number {
+/** What the rule asks of an entry. */
+export type Seen = Pick<
+  UsageEvent,
+  | 'id'
+  | 'source'
+  | 'client'
+  | 'occurred_at'
+  | 'session_id'
+  | 'request_id'
+  | 'response_id'
+  | 'origin'
+  | 'user'
+  | 'is_fallback'
+> & { readonly replaces?: string | null }
+
+export function precedenceOf({
+  source,
+  is_fallback,
+}: Pick<Seen, 'source' | 'is_fallback'>): number {
   return is_fallback ? PRECEDENCE.otlp_fallback : PRECEDENCE[source]
 }
 
@@ -48,14 +66,14 @@ const SUPERSEDED_BY = sql<string | null>`coalesce(
 export type Changes = { readonly superseded: Set<string>; readonly displaced: string[] }
 
 /** Decides for entries just inserted, and anew for those that they may displace. */
-export function decideCounting(trx: Db, fresh: readonly UsageEvent[]): Promise<Changes> {
+export function decideCounting(trx: Db, fresh: readonly Seen[]): Promise<Changes> {
   return settleCounting(trx, fresh, fresh.flatMap(tellingsOf))
 }
 
 /** As `decideCounting`, for all that has begun to tell of a session. */
 export async function settleCounting(
   trx: Db,
-  fresh: readonly UsageEvent[],
+  fresh: readonly Seen[],
   tellings: readonly Telling[],
 ): Promise<Changes> {
   const outranked = await addTellings(trx, tellings)
@@ -94,6 +112,9 @@ export async function rebuildCounting(trx: Db): Promise<void> {
       from ledger_entry where client is not null and origin is not null and user is not null
       group by 1, 2, 3, 4
     union all
+    select client, 'local:' || ${hour}, precedence, ${is_identified}, count(*)
+      from ledger_entry where client is not null and source = 'local_log' group by 1, 2, 3, 4
+    union all
     select client, 'session:' || session_id, ${sql.lit(PRECEDENCE.otlp_metrics)}, 0, count(*)
       from fallback_entry where session_id is not null group by 1, 2, 3, 4`.execute(trx)
   await sql`
@@ -110,9 +131,12 @@ type Telling = {
   readonly is_identified: 0 | 1
 }
 
-/** The session, and where the sender is known its hour: metrics of some clients name no session. */
-function tellingsOf(event: UsageEvent): Telling[] {
-  const { client, session_id, origin, user, request_id, response_id = null } = event
+/**
+ * The session, and the hour of the sender, or of this machine's own logs: metrics of some clients name
+ * no session.
+ */
+function tellingsOf(event: Seen): Telling[] {
+  const { client, source, session_id, origin, user, request_id, response_id = null } = event
   if (client === null) return []
   const is_identified = request_id !== null || response_id !== null ? 1 : 0
   const base = { client, precedence: precedenceOf(event), is_identified } as const
@@ -121,6 +145,7 @@ function tellingsOf(event: UsageEvent): Telling[] {
     session_id !== null && `session:${session_id}`,
     origin && `sender:${origin}:${hour}`,
     origin && user !== null && `user:${user}:${hour}`,
+    source === 'local_log' && `local:${hour}`,
   ]
   return scopes.flatMap((scope) => (scope ? [{ ...base, scope }] : []))
 }
@@ -161,7 +186,7 @@ async function addTellings(trx: Db, tellings: readonly Telling[]): Promise<Telli
 }
 
 /** Entries that share an id with the fresh ones. */
-async function listSharing(trx: Db, fresh: readonly UsageEvent[]): Promise<string[]> {
+async function listSharing(trx: Db, fresh: readonly Seen[]): Promise<string[]> {
   const ids = fresh.flatMap(({ request_id, response_id }) => [
     ...(request_id === null ? [] : [request_id]),
     ...(response_id ? [response_id] : []),

@@ -90,7 +90,7 @@ function fallbackCells(query: CellQuery): RawBuilder<unknown> {
       coalesce(cost_nanos, 0) as metered_nanos, cost_nanos is null as unpriced_requests
     from fallback_entry fallback
     where occurred_at >= ${query.start_at} and occurred_at < ${query.end_at}
-      and counts_from <= ${query.now} ${ofMode(query)} and not ${IS_TOLD_BETTER}`
+      and ${countsSince(query.now)} ${ofMode(query)} and not ${IS_TOLD_BETTER}`
 }
 
 const FALLBACK_TOKENS = sql`
@@ -101,7 +101,17 @@ const FALLBACK_TOKENS = sql`
 const HOUR = sql.lit(HOUR_MS)
 const GRACE = sql.lit(GRACE_MS)
 
-/** Whether a better source told of what a row `fallback` of `fallback_entry` sums up. */
+/** After its grace; at once where it took the place of a lower source. */
+export function countsSince(now: number): RawBuilder<unknown> {
+  return sql`(counts_from <= ${now} or exists (select 1 from telling
+    where telling.client = fallback.client and telling.scope = 'session:' || fallback.session_id
+      and telling.precedence < ${sql.lit(PRECEDENCE.otlp_metrics)}))`
+}
+
+/**
+ * Whether a better source told of what a row `fallback` of `fallback_entry` sums up. What names no
+ * session yields to whatever the sender told in its hours, and to this machine's logs of the client.
+ */
 export const IS_TOLD_BETTER = sql<boolean>`(
   (session_id is not null and exists (select 1 from telling where telling.client = fallback.client
     and telling.scope = 'session:' || fallback.session_id
@@ -111,8 +121,7 @@ export const IS_TOLD_BETTER = sql<boolean>`(
       select (started_at - ${GRACE}) / ${HOUR}
       union all select at + 1 from hour where at < (occurred_at + ${GRACE}) / ${HOUR})
     select 1 from hour join telling on telling.client = fallback.client
-      and telling.scope = fallback.origin || ':' || hour.at
-      and telling.precedence > ${sql.lit(PRECEDENCE.otlp_metrics)})))`
+      and telling.scope in (fallback.origin || ':' || hour.at, 'local:' || hour.at))))`
 
 /** As a literal: an index holds the few rows that seats pay for. */
 function ofMode({ billing_mode }: CellQuery): RawBuilder<unknown> {

@@ -1,6 +1,7 @@
 import { rankByDistance } from '../closest.ts'
 import { UserError } from '../errors.ts'
 import type { Db } from '../store/schema.ts'
+import { settlePending } from './pending.ts'
 import type { GroupBy, SpendFilter } from './spend-query.ts'
 
 /** The names of ids, of all connections together: ids are unique at their provider. */
@@ -61,6 +62,7 @@ export async function resolveFilter(
   names: Names,
   filter: Readonly<Record<string, readonly string[]>>,
 ): Promise<SpendFilter> {
+  await settlePending(db)
   const resolved: Record<string, string[]> = {}
   for (const [group, texts] of Object.entries(filter)) {
     const stored = await listStored(db, group as GroupBy)

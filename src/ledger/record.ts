@@ -43,6 +43,13 @@ const COLUMNS = [
   'origin',
 ]
 
+/** What became of events; `fresh` are the ids that were not there before. */
+export type Recorded = {
+  readonly recorded: number
+  readonly duplicates: number
+  readonly fresh: ReadonlySet<string>
+}
+
 /**
  * Books events as ledger entries, on disk when it returns or with the caller's transaction. An event
  * that is there already changes nothing, so the same batch may come any number of times, split and
@@ -53,12 +60,13 @@ export async function recordEvents(
   catalog: Catalog,
   events: readonly UsageEvent[],
   recorded_at: number,
-): Promise<{ recorded: number; duplicates: number }> {
-  if (events.length === 0) return { recorded: 0, duplicates: 0 }
+): Promise<Recorded> {
+  if (events.length === 0) return { recorded: 0, duplicates: 0, fresh: new Set() }
   const record = async (trx: Db) => {
     const fresh = await listFresh(trx, events)
     await insertFresh(trx, catalog, fresh, recorded_at)
-    return { recorded: fresh.length, duplicates: events.length - fresh.length }
+    const ids = new Set(fresh.map(({ id }) => id))
+    return { recorded: ids.size, duplicates: events.length - ids.size, fresh: ids }
   }
   return db.isTransaction ? record(db) : db.transaction().execute(record)
 }

@@ -3,7 +3,8 @@ import { isoTime } from '../clock.ts'
 import { usdFromNanos } from '../money.ts'
 import type { Period } from '../period.ts'
 import type { Db } from '../store/schema.ts'
-import { entryCells, IS_TOLD_BETTER } from './entry-cells.ts'
+import { countsSince, entryCells, IS_TOLD_BETTER } from './entry-cells.ts'
+import { settlePending } from './pending.ts'
 import { listSessionFacts, type SessionFacts } from './session-facts.ts'
 
 export type SessionQuery = {
@@ -47,6 +48,7 @@ type Key = { readonly client: string; readonly session_id: string }
 
 /** Sessions that counted in a period, by what they cost in it, seats at their list value. */
 export async function listSessions(db: Db, query: SessionQuery): Promise<SessionList> {
+  await settlePending(db)
   const totals = await sumSessions(db, query)
   const rows = await listRows(db, query, totals.top)
   const facts = await listSessionFacts(
@@ -137,7 +139,7 @@ async function listRows(db: Db, query: SessionQuery, keys: readonly Key[]): Prom
       union all
       select ${shared}, started_at, 0 as requests, cache_write_5m_tokens as writes
       from fallback_entry fallback
-      where ${of_keys} and counts_from <= ${query.now} and not ${IS_TOLD_BETTER})
+      where ${of_keys} and ${countsSince(query.now)} and not ${IS_TOLD_BETTER})
     group by client, session_id, billing_mode, model, user, project, tags`.execute(db)
   return rows
 }

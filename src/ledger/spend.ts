@@ -1,6 +1,7 @@
 import type { Period } from '../period.ts'
 import type { Db } from '../store/schema.ts'
 import { type Coverage, listCoverage } from './coverage.ts'
+import { settlePending } from './pending.ts'
 import { sumEntries, sumExcludedEntries, sumSuperseded } from './spend-entries.ts'
 import { type Groups, matches, mergeGroups, type SpendQuery } from './spend-query.ts'
 import { type Segment, sumSegment } from './spend-reports.ts'
@@ -40,6 +41,7 @@ const ENTRY_ONLY: readonly string[] = ['session', 'client', 'project', 'wrapped_
  * connection are seen through ledger entries. Nothing is added across views of the same money.
  */
 export async function sumSpend(db: Db, query: SpendQuery): Promise<SpendResult> {
+  await settlePending(db)
   const coverage = (await listCoverage(db)).filter((one) =>
     matches(query.filter.provider, one.provider),
   )

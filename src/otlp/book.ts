@@ -40,8 +40,9 @@ export function createBookAll(deps: BookDeps): (arrivals: readonly Arrival[]) =>
     const readings = arrivals.map(({ batch, context }) => readBatch(batch, context, rules))
     const now = clock.now()
     await db.transaction().execute(async (trx) => {
-      const events = readings.flatMap((reading) => reading.events)
-      await recordEvents(trx, catalog, events, now)
+      const events = readings.flatMap((reading) => [...reading.events.keys()])
+      const { fresh } = await recordEvents(trx, catalog, events, now)
+      countDuplicates(readings, new Set(fresh))
       const samples = readings.flatMap((reading) => reading.samples)
       await recordMetrics(trx, catalog, samples, now)
       for (const { signal, counts } of readings)
@@ -50,6 +51,16 @@ export function createBookAll(deps: BookDeps): (arrivals: readonly Arrival[]) =>
     })
     return readings.map(bookedOf)
   }
+}
+
+/** Of an event that comes twice in the batches themselves, one is a duplicate too. */
+function countDuplicates(readings: readonly Reading[], fresh: Set<string>): void {
+  for (const { events } of readings)
+    for (const [{ id }, count] of events)
+      if (!fresh.delete(id)) {
+        count.accepted -= 1
+        count.duplicates += 1
+      }
 }
 
 function readBatch(batch: Batch, context: Context, rules: AttributionRules): Reading {

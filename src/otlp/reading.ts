@@ -9,12 +9,19 @@ export type Context = { readonly received_at: number; readonly token: Sender }
 /** A batch as it came in. */
 export type Arrival = { readonly batch: Batch; readonly context: Context }
 
-export type Count = { accepted: number; ignored: number; rejected: number; skewed: number }
+export type Count = {
+  accepted: number
+  duplicates: number
+  ignored: number
+  rejected: number
+  skewed: number
+}
 
 /** What a batch says, before anything of it is written. */
 export type Reading = {
   readonly signal: Batch['signal']
-  readonly events: UsageEvent[]
+  /** Each with the count that it is part of. */
+  readonly events: Map<UsageEvent, Count>
   readonly samples: MetricSample[]
   /** Items read, by client; `''` is none that we know. */
   readonly counts: Map<string, Count>
@@ -22,14 +29,14 @@ export type Reading = {
 }
 
 export function emptyReading(signal: Batch['signal']): Reading {
-  return { signal, events: [], samples: [], counts: new Map(), problems: new Set() }
+  return { signal, events: new Map(), samples: [], counts: new Map(), problems: new Set() }
 }
 
 export function countOf({ counts }: Reading, client: Client | undefined): Count {
   const name = client ? (client.id ?? 'other') : ''
   const known = counts.get(name)
   if (known) return known
-  const count = { accepted: 0, ignored: 0, rejected: 0, skewed: 0 }
+  const count = { accepted: 0, duplicates: 0, ignored: 0, rejected: 0, skewed: 0 }
   counts.set(name, count)
   return count
 }

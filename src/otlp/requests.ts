@@ -71,7 +71,7 @@ function readItem({ signal, name, item, time, context, rules, reading, ...identi
   }
   count.accepted += 1
   if (is_skewed) count.skewed += 1
-  reading.events.push(request)
+  reading.events.set(request, count)
 }
 
 /** The attribute goes first: some clients fill the record's own field with junk. */

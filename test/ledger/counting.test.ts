@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { sql } from 'kysely'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { UsageEvent } from '../../src/ledger/event.ts'
+import { settlePending } from '../../src/ledger/pending.ts'
 import { rebuildEntries } from '../../src/ledger/rebuild.ts'
 import { recordEvents } from '../../src/ledger/record.ts'
 import { loadCatalog } from '../../src/pricing/catalog.ts'
@@ -118,6 +119,59 @@ describe('of entries with the same request id', () => {
     expect(await counted()).toEqual(['c'])
   })
 })
+
+test('entries written by someone who could not wait are settled before they are read', async () => {
+  const settled = await openLedger()
+  const late = await openLedger()
+  const events = [
+    event('a', { ...SOURCES.proxy, request_id: 'req_1' }),
+    event('b', { request_id: 'req_1' }),
+    event('c', { ...SOURCES.proxy, request_id: 'req_2' }),
+  ]
+  await settled.record(...events)
+  await late.record(...events.filter(({ source }) => source === 'otlp'))
+  for (const one of events.filter(({ source }) => source === 'proxy'))
+    await late.db
+      .insertInto('ledger_entry')
+      .values({ ...PENDING, id: one.id, request_id: one.request_id })
+      .execute()
+  await settlePending(late.db)
+  const counted = ['a', 'c']
+  expect([await settled.counted(), await late.counted()]).toEqual([counted, counted])
+  const before = await late.dump()
+  await rebuildEntries(late.db, catalog)
+  expect(await late.dump()).toBe(before)
+})
+
+/** A row as a writer on the proxy's path leaves it. */
+const PENDING = {
+  ...NO_USAGE,
+  source: 'proxy',
+  signal: null,
+  client: 'claude-code',
+  provider: 'anthropic',
+  model: 'claude-sonnet-4-5',
+  occurred_at: NOW - 60_000,
+  session_id: 's1',
+  user: null,
+  project: null,
+  billing_mode: 'api',
+  service_tier: null,
+  speed: null,
+  requests: 1,
+  uncached_input_tokens: 100,
+  cost_nanos: 300_000n,
+  price_rule: 'anthropic/claude-sonnet-4-5@start',
+  unpriced_reason: null,
+  reported_cost_nanos: null,
+  list_nanos: 300_000n,
+  tags: '{}',
+  recorded_at: NOW,
+  precedence: 0,
+  response_id: null,
+  origin: null,
+  superseded_by: null,
+} as const
 
 test('any order and split of entries from all sources counts the same, and is rebuilt to the same bytes', async () => {
   const anyEvent = fc.record({

@@ -31,6 +31,8 @@ const STATEMENTS = [
   `alter table ledger_entry add column list_nanos integer`,
   // A projection: what the rule of counting.ts makes of all that is known.
   `alter table ledger_entry add column superseded_by text`,
+  // Entries that are not settled yet: seldom more than a few.
+  `create index ledger_entry_pending on ledger_entry (occurred_at) where precedence = 0`,
   `create index ledger_entry_superseded on ledger_entry (occurred_at) where superseded_by is not null`,
   `create index ledger_entry_response on ledger_entry (response_id) where response_id is not null`,
 

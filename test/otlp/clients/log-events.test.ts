@@ -114,6 +114,9 @@ describe('Claude Code', () => {
     expect(await entries()).toHaveLength(1)
     const received = await db.selectFrom('receiver').selectAll().execute()
     expect(received).toMatchObject([{ client: 'claude-code', accepted: 1, ignored: 2 }])
+    await book(logs(claude(), claude()))
+    const after = await db.selectFrom('receiver').selectAll().execute()
+    expect(after).toMatchObject([{ accepted: 1, duplicates: 2, ignored: 2 }])
   })
 })
 

@@ -1,7 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { MINUTE_MS } from '../../../src/clock.ts'
+import type { UsageEvent } from '../../../src/ledger/event.ts'
+import { recordEvents } from '../../../src/ledger/record.ts'
 import type { MetricPoint } from '../../../src/otlp/signal.ts'
-import { logRecord, logs, metrics, NOW, ns, openBook, point } from '../telemetry.ts'
+import { NO_USAGE } from '../../../src/usage.ts'
+import { catalog, logRecord, logs, metrics, NOW, ns, openBook, point } from '../telemetry.ts'
 
 function tokens(
   value: number | undefined,
@@ -10,6 +13,29 @@ function tokens(
 ) {
   const attributes = { 'session.id': 's1', model: 'claude-sonnet-4-5', type }
   return point('claude-code', 'claude_code.token.usage', attributes, { value, ...rest })
+}
+
+function localEvent(given: Partial<UsageEvent>): UsageEvent {
+  return {
+    id: 'local-1',
+    source: 'local_log',
+    signal: null,
+    client: 'claude-code',
+    provider: 'anthropic',
+    model: 'claude-sonnet-4-5',
+    occurred_at: NOW,
+    session_id: null,
+    request_id: null,
+    user: null,
+    project: null,
+    billing_mode: 'api',
+    service_tier: null,
+    speed: null,
+    usage: { ...NO_USAGE, requests: 1, uncached_input_tokens: 70 },
+    reported_cost_nanos: null,
+    tags: {},
+    ...given,
+  }
 }
 
 const GRACE = 3 * MINUTE_MS
@@ -124,6 +150,22 @@ describe('metrics of a session', () => {
     const usage = { model: 'claude-sonnet-4-5', input_tokens: 60, output_tokens: 0 }
     await book(logs(logRecord('claude-code', { ...event, ...usage })))
     expect((await spend()).total.input_tokens).toBe(110)
+  })
+
+  test('and logs read on this machine are one, whichever came first', async () => {
+    const local = localEvent({ session_id: 's1', occurred_at: NOW - 60_000 })
+    const named = await openBook()
+    await recordEvents(named.db, catalog, [local], NOW)
+    await named.book(metrics(tokens(50)))
+    expect((await named.spend()).total.input_tokens).toBe(50)
+
+    const unnamed = await openBook()
+    const { 'session.id': _, ...anonymous } = tokens(50).attributes
+    await unnamed.book(metrics({ ...tokens(50), attributes: anonymous }))
+    unnamed.clock.set(NOW + GRACE)
+    expect((await unnamed.spend()).total.input_tokens).toBe(50)
+    await recordEvents(unnamed.db, catalog, [local], NOW)
+    expect((await unnamed.spend()).total.input_tokens).toBe(70)
   })
 
   test('told by counters and by the histogram that they replace are counted once', async () => {
