@@ -6,7 +6,7 @@ import type { Log } from './log.ts'
 import type { Catalog } from './pricing/catalog.ts'
 import { providers } from './providers/index.ts'
 import type { Provider } from './providers/provider.ts'
-import { chooseDriver } from './store/driver.ts'
+import { chooseDriver, type DriverName } from './store/driver.ts'
 import type { Holder } from './store/lease.ts'
 import { openStore } from './store/open.ts'
 import type { Db } from './store/schema.ts'
@@ -32,7 +32,7 @@ export type App = {
   readonly log: Log
   readonly db: Db
   readonly store_path: string
-  readonly store_driver: string
+  readonly store_driver: DriverName
   readonly node_version: string
   readonly holder: Holder
   readonly sealer: Sealer

@@ -33,4 +33,10 @@ export type UsageEvent = {
   /** What the source itself says it cost; kept beside our own price, never added to it. */
   readonly reported_cost_nanos: Nanos | null
   readonly tags: Readonly<Record<string, string>>
+  /** Why the usage is not known: the entry then has no cost, whatever `usage` says. */
+  readonly unknown_usage?: string
+  /** The id of the wrapped key that the request came with; only the proxy knows it. */
+  readonly wrapped_key?: string | null
+  /** Whose work it was, by the wrapped key's word. */
+  readonly workspace?: string | null
 }

@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import type { Catalog } from '../pricing/catalog.ts'
 import { priceUsage } from '../pricing/price.ts'
 import { type Cell, insertRows } from '../store/columns.ts'
+import type { Statements } from '../store/driver.ts'
 import type { Db } from '../store/schema.ts'
 import { TOKEN_CLASSES } from '../usage.ts'
 import type { UsageEvent } from './event.ts'
@@ -32,6 +33,8 @@ const COLUMNS = [
   'reported_cost_nanos',
   'tags',
   'recorded_at',
+  'wrapped_key',
+  'workspace',
 ]
 
 /**
@@ -46,12 +49,26 @@ export async function recordEvents(
 ): Promise<{ recorded: number; duplicates: number }> {
   if (events.length === 0) return { recorded: 0, duplicates: 0 }
   const rows = events.map((event) => entryRow(catalog, event, recorded_at))
-  const recorded = await db
-    .transaction()
-    .execute((trx) =>
-      insertRows(trx, 'ledger_entry', COLUMNS, rows, sql`on conflict (id) do nothing`),
-    )
+  const insert = (trx: Db) =>
+    insertRows(trx, 'ledger_entry', COLUMNS, rows, sql`on conflict (id) do nothing`)
+  const recorded = db.isTransaction ? await insert(db) : await db.transaction().execute(insert)
   return { recorded, duplicates: events.length - recorded }
+}
+
+/**
+ * Books one event on a connection that is in a transaction already, as `recordEvents` does; tells
+ * whether it is new. For the proxy, whose entries are written one by one between other statements.
+ */
+export function createRecorder(
+  { prepare }: Pick<Statements, 'prepare'>,
+  catalog: Catalog,
+): (event: UsageEvent, recorded_at: number) => boolean {
+  const places = COLUMNS.map(() => '?').join(', ')
+  const insert = prepare(
+    `insert into ledger_entry (${COLUMNS.join(', ')}) values (${places}) on conflict (id) do nothing`,
+  )
+  return (event, recorded_at) =>
+    Number(insert.run(...entryRow(catalog, event, recorded_at)).changes) > 0
 }
 
 function entryRow(catalog: Catalog, event: UsageEvent, recorded_at: number): Cell[] {
@@ -83,6 +100,8 @@ function entryRow(catalog: Catalog, event: UsageEvent, recorded_at: number): Cel
     event.reported_cost_nanos,
     JSON.stringify(event.tags),
     recorded_at,
+    event.wrapped_key ?? null,
+    event.workspace ?? null,
   ]
 }
 
@@ -93,6 +112,8 @@ function entryRow(catalog: Catalog, event: UsageEvent, recorded_at: number): Cel
 function costOf(catalog: Catalog, event: UsageEvent) {
   if (event.reported_cost_nanos !== null)
     return { nanos: event.reported_cost_nanos, rule: 'reported', unpriced_reason: null }
+  if (event.unknown_usage !== undefined)
+    return { nanos: null, rule: null, unpriced_reason: event.unknown_usage }
   const priced = priceUsage(catalog, {
     provider: event.provider,
     model: event.model,

@@ -1,5 +1,7 @@
-import type { ColumnType, Generated, Kysely } from 'kysely'
+import type { Generated, Kysely } from 'kysely'
 import type { TokenClass } from '../usage.ts'
+import type { BudgetTables } from './budget-tables.ts'
+import type { NanosColumn } from './money-column.ts'
 
 /**
  * One interface a table. Instants are epoch milliseconds; money is nano-dollars, written as bigint
@@ -25,12 +27,9 @@ export type Database = {
   access_token: AccessTokenTable
   audit: AuditTable
   lease: LeaseTable
-}
+} & BudgetTables
 
 export type Db = Kysely<Database>
-
-/** Selected only through a cast to text. */
-type NanosColumn<Null = never> = ColumnType<never, bigint | Null, bigint | Null>
 
 type UsageColumns = Record<TokenClass, number> & {
   reasoning_tokens: number
@@ -220,6 +219,8 @@ export type LedgerEntryTable = UsageColumns & {
   reported_cost_nanos: NanosColumn<null>
   tags: string
   recorded_at: number
+  wrapped_key: string | null
+  workspace: string | null
 }
 
 export type ReceiverTable = {
