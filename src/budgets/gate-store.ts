@@ -31,7 +31,7 @@ const HOLD_COLUMNS = `cast(id as text) as hold_id, request_id, state, cast(bound
 
 export function openGateStore(path: string, driver: DriverName, catalog: Catalog) {
   const statements = openStatements(path, driver)
-  const prepare = statements.prepare.bind(statements)
+  const { prepare } = statements
   const begin = prepare('begin immediate')
   const commit = prepare('commit')
   const rollback = prepare('rollback')

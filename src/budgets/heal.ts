@@ -24,7 +24,6 @@ export type HealParts = {
 const HOLDS_MAX = 500
 /** A process that lives, or whose machine cannot be asked, gets this much longer to settle. */
 const GRACE_MS = HOUR_MS
-const REASON = 'the process that forwarded it ended before the answer was accounted'
 
 /**
  * Holds whose request is certainly over and whose owner is gone: what they cost is not known, only what
@@ -36,21 +35,7 @@ export async function closeLostHolds(parts: HealParts): Promise<number> {
   return db.transaction().execute(async (trx) => {
     const lost = (await listOverdue(trx, now)).filter((hold) => isLost(hold, parts))
     if (lost.length === 0) return 0
-    await trx
-      .updateTable('hold')
-      .set((eb) => ({ state: 'uncertain', charged_nanos: eb.ref('bound_nanos'), settled_at: now }))
-      .where(
-        'id',
-        'in',
-        lost.map(({ id }) => id),
-      )
-      .execute()
-    for (const hold of lost)
-      await trx
-        .updateTable('hold')
-        .set({ entry_id: entryIdOf(hold) })
-        .where('id', '=', hold.id)
-        .execute()
+    for (const hold of lost) await closeHold(trx, hold, now)
     await chargeAll(trx, lost)
     await recordEvents(trx, catalog, lost.map(eventOf), now)
     await bumpRevision(trx, 'budgets')
@@ -64,6 +49,19 @@ export async function closeLostHolds(parts: HealParts): Promise<number> {
     })
     return lost.length
   })
+}
+
+async function closeHold(trx: Db, hold: Overdue, now: number): Promise<void> {
+  await trx
+    .updateTable('hold')
+    .set({
+      state: 'uncertain',
+      charged_nanos: BigInt(hold.bound),
+      settled_at: now,
+      entry_id: entryIdOf(hold),
+    })
+    .where('id', '=', hold.id)
+    .execute()
 }
 
 /** What is charged without being known to be owed, over all budgets: for the status. */
@@ -173,7 +171,7 @@ function eventOf(hold: Overdue): UsageEvent {
     service_tier: null,
     speed: null,
     usage: { ...NO_USAGE, requests: 1 },
-    unknown_usage: REASON,
+    quality: 'missing',
     reported_cost_nanos: null,
     tags: JSON.parse(hold.tags) as Record<string, string>,
     wrapped_key,

@@ -47,8 +47,9 @@ function open(till: Till, request: AdmitRequest & { bound_nanos: Nanos }, now: n
 
 /** A hold that was taken for lost is settled all the same, with what it cost in the end. */
 export function settle(till: Till, settlement: Settlement, now: number): void {
-  const { hold_id, event, cost_nanos } = settlement
+  const { hold_id, event, cost_nanos, beside = [] } = settlement
   const is_new = till.store.recordEvent(event, now)
+  for (const one of beside) till.store.recordEvent(one, now)
   if (hold_id === null) {
     if (is_new && cost_nanos !== null) chargeUnheld(till, event, cost_nanos, now)
     return

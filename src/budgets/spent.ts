@@ -52,6 +52,9 @@ export async function rebuildSpent(trx: Db, budget: Counted, now: number): Promi
  * Minutes are whole in every bucket: windows begin on one in every zone of today.
  */
 async function listCharges(db: Db, start: number): Promise<Charge[]> {
+  // What is billed beside a held request is in its charge: `<entry id>.<n>`.
+  const held = sql`select entry_id from hold
+    where entry_id is not null and admitted_at >= ${start - HELD_BEFORE_MS}`
   const { rows } = await sql<ChargeRow>`
     select minute, provider, model, wrapped_key, workspace, user, session_id, tags,
       cast(sum(amount) as text) as amount
@@ -62,8 +65,7 @@ async function listCharges(db: Db, start: number): Promise<Charge[]> {
       select occurred_at / 60000 * 60000, cost_nanos, ${SUBJECT}
       from ledger_entry
       where occurred_at >= ${start} and source = 'proxy' and cost_nanos is not null
-        and id not in (select entry_id from hold
-          where entry_id is not null and admitted_at >= ${start - HELD_BEFORE_MS})
+        and id not in (${held}) and rtrim(rtrim(id, '0123456789'), '.') not in (${held})
     )
     group by minute, ${SUBJECT}`.execute(db)
   return rows.map((row) => ({

@@ -33,10 +33,17 @@ export type UsageEvent = {
   /** What the source itself says it cost; kept beside our own price, never added to it. */
   readonly reported_cost_nanos: Nanos | null
   readonly tags: Readonly<Record<string, string>>
-  /** Why the usage is not known: the entry then has no cost, whatever `usage` says. */
-  readonly unknown_usage?: string
-  /** The id of the wrapped key that the request came with; only the proxy knows it. */
+  /** The wrapped key that the request came with, and the workspace that the key belongs to. */
   readonly wrapped_key?: string | null
-  /** Whose work it was, by the wrapped key's word. */
   readonly workspace?: string | null
+  /** Where inference had to stay, if the answer says so: a dimension of the price. */
+  readonly inference_geo?: string | null
+  /** How sure the counts are; null where the source does not say. */
+  readonly quality?: UsageQuality | null
 }
+
+/**
+ * `exact`: the provider's own counts. `estimated`: worked out from what was seen of a broken answer.
+ * `missing`: the request happened and nothing is known, so that it has no cost either.
+ */
+export type UsageQuality = 'exact' | 'estimated' | 'missing'

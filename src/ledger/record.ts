@@ -112,8 +112,8 @@ function entryRow(catalog: Catalog, event: UsageEvent, recorded_at: number): Cel
 function costOf(catalog: Catalog, event: UsageEvent) {
   if (event.reported_cost_nanos !== null)
     return { nanos: event.reported_cost_nanos, rule: 'reported', unpriced_reason: null }
-  if (event.unknown_usage !== undefined)
-    return { nanos: null, rule: null, unpriced_reason: event.unknown_usage }
+  if (event.quality === 'missing')
+    return { nanos: null, rule: null, unpriced_reason: 'the usage of this request is not known' }
   const priced = priceUsage(catalog, {
     provider: event.provider,
     model: event.model,

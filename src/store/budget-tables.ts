@@ -15,10 +15,12 @@ export type BudgetTables = {
   budget_crossing: BudgetCrossingTable
 }
 
-type UpstreamKeyTable = {
+export type UpstreamKeyTable = {
   id: string
+  /** A provider's id, or the name of an OpenAI-compatible server. */
   provider: string
   name: string
+  is_compat: number
   base_url: string | null
   /** Whose requests it serves; null: all that have no key of their own. */
   workspace: string | null
@@ -30,7 +32,7 @@ type UpstreamKeyTable = {
   removed_at: number | null
 }
 
-type WrappedKeyTable = {
+export type WrappedKeyTable = {
   id: string
   name: string
   secret_hash: string

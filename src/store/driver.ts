@@ -119,7 +119,7 @@ export function openStatements(path: string, name: DriverName): Statements {
   const native = name === 'node' ? openNodeSqlite(path) : openBetterSqlite(path)
   for (const pragma of ['busy_timeout = 0', 'synchronous = normal', 'cache_size = -16000'])
     native.exec(`pragma ${pragma}`)
-  return native
+  return { prepare: (text) => native.prepare(text), close: () => native.close() }
 }
 
 /** Locked, full or unreadable: what another try can cure, unlike a row that breaks a rule. */

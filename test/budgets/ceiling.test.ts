@@ -179,7 +179,7 @@ async function finish(world: World, picked: Request, step: Step): Promise<void> 
     await gate?.release(hold_id)
     picked.cost = 0n
   } else if (step.do === 'lose') {
-    const lost = event(name, 0, { unknown_usage: 'lost', occurred_at: picked.at })
+    const lost = event(name, 0, { quality: 'missing', occurred_at: picked.at })
     await gate?.settle({ hold_id, event: lost, cost_nanos: null })
     picked.cost = bound
   } else if (step.do === 'settle') {

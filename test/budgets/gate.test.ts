@@ -111,7 +111,7 @@ describe.each(['better-sqlite3', 'node'] as const)('the gate on %s', (driver) =>
     const { gate, store } = await open()
     await makeBudget(store, { limit_nanos: 100n })
     const hold_id = await hold(gate, request(80n))
-    const lost = event('a', 0, { unknown_usage: 'the stream broke' })
+    const lost = event('a', 0, { quality: 'missing' })
     await gate.settle({ hold_id, event: lost, cost_nanos: null })
     expect(await gate.admit(request(30n))).toMatchObject({
       budget: { spent_nanos: 80n, held_nanos: 0n },
@@ -167,6 +167,18 @@ describe.each(['better-sqlite3', 'node'] as const)('the gate on %s', (driver) =>
     for (let i = 0; i < 2; i++)
       await gate.settle({ hold_id: null, event: event('a', 9), cost_nanos: 9n })
     expect(await gate.admit(request(92n))).toMatchObject({ budget: { spent_nanos: 9n } })
+    await gate.close()
+  })
+
+  test('what is billed beside a request is in its one charge, also when counted anew', async () => {
+    const { gate, store, db } = await open()
+    const budget = await makeBudget(store, { limit_nanos: 100n })
+    const hold_id = await hold(gate, request(50n))
+    const beside = [event('a.1', 4, { model: 'm2' })]
+    await gate.settle({ hold_id, event: event('a', 7), beside, cost_nanos: 11n })
+    await changeBudget(db, budget.id, { period: 'week' }, asked)
+    expect(await gate.admit(request(90n))).toMatchObject({ budget: { spent_nanos: 11n } })
+    expect(await db.selectFrom('ledger_entry').select('id').execute()).toHaveLength(2)
     await gate.close()
   })
 

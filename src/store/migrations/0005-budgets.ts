@@ -30,6 +30,7 @@ const STATEMENTS = [
     id text primary key,
     provider text not null,
     name text not null,
+    is_compat integer not null,
     base_url text,
     workspace text,
     sealed_key text,
@@ -38,7 +39,8 @@ const STATEMENTS = [
     created_at integer not null,
     updated_at integer not null,
     removed_at integer,
-    check ((sealed_key is null) = (removed_at is not null))
+    check ((sealed_key is null) = (removed_at is not null)),
+    check (is_compat = 0 or base_url is not null)
   ) strict`,
   `create unique index upstream_key_name on upstream_key (provider, name) where removed_at is null`,
 
