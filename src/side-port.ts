@@ -15,6 +15,7 @@ import { connectProvider } from './jobs/connect.ts'
 import { isTokenProblem, type Scope, verifyAccessToken } from './keys/access-token.ts'
 import { createMcpServer } from './server.ts'
 import { connectRoute } from './ui/connect-page.ts'
+import { secretRoute } from './ui/secret-page.ts'
 import { VERSION } from './version.ts'
 
 export type SidePort = { readonly url: string; close(): Promise<void> }
@@ -41,6 +42,7 @@ export function createSidePort(app: App): { hono: Hono; mcp: McpHttpHandler } {
     if ('problem' in auth) return c.json({ error: auth.problem }, auth.status, auth.headers)
     return mcp.fetch(c.req.raw, { authInfo: auth })
   })
+  hono.route('/', secretRoute(app))
   hono.route('/', connectRoute(connectDeps(app)))
   hono.notFound((c) =>
     c.text('Nothing is here. Outlay answers at /mcp, /v1/logs and /healthz.\n', 404),

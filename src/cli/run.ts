@@ -18,6 +18,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   disconnect: async () => (await import('./disconnect.ts')).disconnect,
   sync: async () => (await import('./sync.ts')).sync,
   tokens: async () => (await import('./tokens.ts')).tokens,
+  keys: async () => (await import('./keys.ts')).keys,
+  budgets: async () => (await import('./budgets.ts')).budgets,
   'rotate-key': async () => (await import('./rotate-key.ts')).rotateKey,
   env: async () => (await import('./env.ts')).env,
   doctor: async () => (await import('./doctor.ts')).doctor,

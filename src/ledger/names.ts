@@ -15,6 +15,7 @@ const KINDS: Readonly<Record<string, string>> = {
   provider_key: 'api_key',
   workspace: 'workspace',
   user: 'user',
+  wrapped_key: 'wrapped_key',
 }
 
 /** How "none" reads in an answer. */
@@ -29,10 +30,12 @@ const NONE: Readonly<Record<string, string>> = {
 }
 
 export async function loadNames(db: Db): Promise<Names> {
-  const rows = await db
-    .selectFrom('directory_entry')
-    .select(['kind', 'id', 'name', 'is_default'])
-    .execute()
+  const listed = await db.selectFrom('directory_entry').select(['kind', 'id', 'name']).execute()
+  const keys = await db.selectFrom('wrapped_key').select(['id', 'name']).execute()
+  const rows: readonly { kind: string; id: string; name: string }[] = [
+    ...listed,
+    ...keys.map((key) => ({ kind: 'wrapped_key', ...key })),
+  ]
   const names = new Map(rows.map(({ kind, id, name }) => [`${kind}:${id}`, name]))
   return {
     name(group, id) {
@@ -98,11 +101,15 @@ async function listStored(db: Db, group: GroupBy): Promise<string[] | undefined>
     workspace: 'workspace',
     user: 'user',
   }
-  const entry_columns: Readonly<Record<string, 'model' | 'user' | 'client' | 'session_id'>> = {
+  const entry_columns: Readonly<
+    Record<string, 'model' | 'user' | 'client' | 'session_id' | 'wrapped_key' | 'workspace'>
+  > = {
     model: 'model',
     user: 'user',
     client: 'client',
     session: 'session_id',
+    wrapped_key: 'wrapped_key',
+    workspace: 'workspace',
   }
   if (group === 'source') return ['admin_api', 'otlp', 'local_log', 'proxy']
   if (group === 'provider') return listProviders(db)

@@ -21,6 +21,8 @@ const COLUMNS: Readonly<Record<string, string>> = {
   client: 'client',
   user: 'user',
   source: 'source',
+  wrapped_key: 'wrapped_key',
+  workspace: 'workspace',
 }
 
 type EntryRow = Readonly<Record<string, string | number | null>>
@@ -82,9 +84,9 @@ function unspoken(spoken: readonly Spoken[]): RawBuilder<unknown> {
   return all.length > 0 ? sql.join(all, sql` `) : sql``
 }
 
-/** Workspaces and provider keys are known only to the providers' reports. */
+/** Provider keys are known only to the providers' reports. */
 function asksForReportsOnly({ filter }: SpendQuery): boolean {
-  return Boolean(filter.workspace || filter.provider_key || filter.wrapped_key)
+  return Boolean(filter.provider_key)
 }
 
 function conditions({ filter }: SpendQuery): RawBuilder<unknown> {
