@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import * as z from 'zod'
 import { closest } from './closest.ts'
 import { UserError } from './errors.ts'
+import { isTimeZone } from './period.ts'
 import { Secret } from './secret.ts'
 
 /** A provider's environment: what `parseConfig` has to know of it. */
@@ -99,6 +100,8 @@ export type Config = {
   /** Tests only: the clock stands still here. */
   readonly now: number | undefined
   readonly providers: Readonly<Record<string, ProviderConfig>>
+  /** By provider: where the proxy sends requests, if not to the real host. */
+  readonly upstream_base_urls: Readonly<Record<string, string>>
 }
 
 export type ProviderConfig = {
@@ -117,12 +120,12 @@ const FOLDER_VARIABLES = [
   'XDG_DATA_HOME',
 ] as const
 
-/** Variables that other parts of the product own; they are known here so that typos stand out. */
-const RESERVED = [
-  'OUTLAY_ANTHROPIC_BASE_URL',
-  'OUTLAY_OPENAI_BASE_URL',
-  'OUTLAY_GOOGLE_BASE_URL',
-] as const
+/** Where the proxy reaches a provider, if not at its real host. OpenAI's value ends in `/v1`. */
+const UPSTREAM_ENVS = {
+  anthropic: 'OUTLAY_ANTHROPIC_BASE_URL',
+  openai: 'OUTLAY_OPENAI_BASE_URL',
+  google: 'OUTLAY_GOOGLE_BASE_URL',
+} as const
 
 /**
  * Reads the environment once. An empty value or an unexpanded `${…}` counts as unset.
@@ -157,7 +160,19 @@ export function parseConfig(env: Env, providers: readonly ProviderEnv[]): Config
     tags: read.OUTLAY_TAGS,
     now: read.OUTLAY_NOW,
     providers: Object.fromEntries(providers.map((one) => [one.id, providerConfig(one, given)])),
+    upstream_base_urls: upstreamBaseUrls(given),
   })
+}
+
+function upstreamBaseUrls(given: Env): Record<string, string> {
+  const shape = Object.values(UPSTREAM_ENVS).map((name) => [name, BaseUrl.optional()] as const)
+  const read = parse(z.object(Object.fromEntries(shape)), given)
+  return Object.fromEntries(
+    Object.entries(UPSTREAM_ENVS).flatMap(([id, name]) => {
+      const base_url = read[name]
+      return base_url === undefined ? [] : [[id, base_url]]
+    }),
+  )
 }
 
 function providerConfig({ key_env, base_url_env }: ProviderEnv, given: Env): ProviderConfig {
@@ -181,7 +196,7 @@ function parse<Shape extends z.ZodRawShape>(
 function refuseUnknown(names: readonly string[], providers: readonly ProviderEnv[]): void {
   const known = [
     ...Object.keys(Variables.shape),
-    ...RESERVED,
+    ...Object.values(UPSTREAM_ENVS),
     ...providers.map((one) => one.base_url_env),
   ]
   const unknown = names.find((name) => name.startsWith('OUTLAY_') && !known.includes(name))
@@ -201,14 +216,6 @@ function sqliteDatabase(url: string | undefined, home: string): Config['database
     throw new UserError('OUTLAY_DATABASE_URL: PostgreSQL is not supported yet; use sqlite:/path.')
   const path = url?.replace(/^sqlite:(\/\/)?/, '')
   return { kind: 'sqlite', path: path ? resolve(path) : join(home, 'outlay.db') }
-}
-
-function isTimeZone(name: string): boolean {
-  try {
-    return Boolean(new Intl.DateTimeFormat('en', { timeZone: name }))
-  } catch {
-    return false
-  }
 }
 
 function folderEnv(env: Env): FolderEnv {

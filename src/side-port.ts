@@ -19,6 +19,7 @@ import { createRefusalCounter } from './otlp/refusals.ts'
 import { otlpRoute } from './otlp/route.ts'
 import { createMcpServer } from './server.ts'
 import { connectRoute } from './ui/connect-page.ts'
+import { secretRoute } from './ui/secret-page.ts'
 import { VERSION } from './version.ts'
 
 export type SidePort = { readonly url: string; close(): Promise<void> }
@@ -45,6 +46,7 @@ export function createSidePort(app: App): { hono: Hono; mcp: McpHttpHandler } {
     if ('problem' in auth) return c.json({ error: auth.problem }, auth.status, auth.headers)
     return mcp.fetch(c.req.raw, { authInfo: auth })
   })
+  hono.route('/', secretRoute(app))
   hono.route('/', connectRoute(connectDeps(app)))
   hono.route('/', otlpRoute(otlpDeps(app)))
   hono.notFound((c) =>

@@ -14,6 +14,8 @@ export const CELL_COLUMNS = [
   'session_id',
   'user',
   'project',
+  'wrapped_key',
+  'workspace',
   'tags',
 ] as const
 
@@ -82,15 +84,21 @@ function cutCells(query: CellQuery, start_at: number, end_at: number): RawBuilde
 
 /** Sums of metrics, except where a better source tells of the session, or of the sender's hours. */
 function fallbackCells(query: CellQuery): RawBuilder<unknown> {
-  const own: Readonly<Record<string, RawBuilder<unknown>>> = { source: sql`'otlp'` }
   return sql`
     select occurred_at / ${sql.lit(QUARTER_MS)} as quarter,
-      ${dims(query, (name) => own[name] ?? sql`coalesce(${sql.ref(name)}, '')`)},
+      ${dims(query, fallbackColumn)},
       1 as entries, 0 as requests, 1 as uncounted_rows, ${FALLBACK_TOKENS},
       coalesce(cost_nanos, 0) as metered_nanos, cost_nanos is null as unpriced_requests
     from fallback_entry fallback
     where occurred_at >= ${query.start_at} and occurred_at < ${query.end_at}
       and ${countsSince(query.now)} ${ofMode(query)} and not ${IS_TOLD_BETTER}`
+}
+
+/** Metrics never came through the proxy. */
+export function fallbackColumn(name: CellColumn): RawBuilder<unknown> {
+  if (name === 'source') return sql`'otlp'`
+  if (name === 'wrapped_key' || name === 'workspace') return sql`''`
+  return sql`coalesce(${sql.ref(name)}, '')`
 }
 
 const FALLBACK_TOKENS = sql`

@@ -8,7 +8,16 @@ import type { UsageEvent } from './event.ts'
 /** What a rollup needs to know of an entry. */
 export type Countable = Pick<
   UsageEvent,
-  'client' | 'session_id' | 'provider' | 'model' | 'user' | 'project' | 'source' | 'billing_mode'
+  | 'client'
+  | 'session_id'
+  | 'provider'
+  | 'model'
+  | 'user'
+  | 'project'
+  | 'wrapped_key'
+  | 'workspace'
+  | 'source'
+  | 'billing_mode'
 > & {
   readonly tags: string
   readonly occurred_at: number
@@ -24,6 +33,8 @@ const FINE = [
   'model',
   'user',
   'project',
+  'wrapped_key',
+  'workspace',
   'source',
   'billing_mode',
   'tags',
@@ -157,20 +168,25 @@ export async function rebuildEntryRollups(trx: Db): Promise<void> {
   await sql`
     insert into rollup_entry (quarter, ${names(COARSE)}, ${names(ENTRY_SUMS)})
     select ${quarter}, ${dims(COARSE)}, ${SUMS_OF_ENTRIES} ${from}
-    group by 1, 2, 3, 4, 5, 6`.execute(trx)
+    group by ${places(COARSE.length + 1)}`.execute(trx)
   await sql`
     insert into rollup_session (${names(FINE)}, first_quarter, last_quarter, ${names(ENTRY_SUMS)})
     select ${dims(FINE)}, min(${quarter}), max(${quarter}), ${SUMS_OF_ENTRIES} ${from}
-    group by 1, 2, 3, 4, 5, 6, 7, 8, 9`.execute(trx)
+    group by ${places(FINE.length)}`.execute(trx)
   await sql`
     insert into rollup_session_quarter (cell_id, quarter, ${names(ENTRY_SUMS)})
     select cell.id, told.quarter, ${sql.join(ENTRY_SUMS.map((name) => sql.ref(`told.${name}`)))}
     from (select ${dims(FINE)}, ${quarter} as quarter, ${SUMS_OF_ENTRIES} ${from}
-        group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10) told
+        group by ${places(FINE.length + 1)}) told
       join rollup_session cell on ${sql.join(
         FINE.map((name) => sql`${sql.ref(`cell.${name}`)} = ${sql.ref(`told.${name}`)}`),
         sql` and `,
       )}`.execute(trx)
+}
+
+/** The first so many result columns. */
+function places(count: number): RawBuilder<unknown> {
+  return sql.join(Array.from({ length: count }, (_, i) => sql.lit(i + 1)))
 }
 
 function names(all: readonly string[]): RawBuilder<unknown> {

@@ -43,4 +43,15 @@ export type UsageEvent = {
   readonly tags: Readonly<Record<string, string>>
   /** The entry of the same request that this one says more than, and takes the place of. */
   readonly replaces?: string | null
+  /** The wrapped key that the request came with, and the workspace that the key belongs to. */
+  readonly wrapped_key?: string | null
+  readonly workspace?: string | null
+  /** How sure the counts are; null where the source does not say. */
+  readonly quality?: UsageQuality | null
 }
+
+/**
+ * `exact`: the provider's own counts. `estimated`: worked out from what was seen of a broken answer.
+ * `missing`: the request happened and nothing is known, so that it has no cost either.
+ */
+export type UsageQuality = 'exact' | 'estimated' | 'missing'

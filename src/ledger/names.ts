@@ -16,6 +16,7 @@ const KINDS: Readonly<Record<string, string>> = {
   provider_key: 'api_key',
   workspace: 'workspace',
   user: 'user',
+  wrapped_key: 'wrapped_key',
 }
 
 /** How "none" reads in an answer. */
@@ -31,10 +32,12 @@ const NONE: Readonly<Record<string, string>> = {
 }
 
 export async function loadNames(db: Db): Promise<Names> {
-  const rows = await db
-    .selectFrom('directory_entry')
-    .select(['kind', 'id', 'name', 'is_default'])
-    .execute()
+  const listed = await db.selectFrom('directory_entry').select(['kind', 'id', 'name']).execute()
+  const keys = await db.selectFrom('wrapped_key').select(['id', 'name']).execute()
+  const rows: readonly { kind: string; id: string; name: string }[] = [
+    ...listed,
+    ...keys.map((key) => ({ kind: 'wrapped_key', ...key })),
+  ]
   const names = new Map(rows.map(({ kind, id, name }) => [`${kind}:${id}`, name]))
   return {
     name(group, id) {
@@ -107,6 +110,8 @@ async function listStored(db: Db, group: GroupBy): Promise<string[] | undefined>
     project: 'project',
     client: 'client',
     session: 'session_id',
+    wrapped_key: 'wrapped_key',
+    workspace: 'workspace',
   }
   if (group === 'source') return ['admin_api', 'otlp', 'local_log', 'proxy']
   if (group === 'provider') return listProviders(db)
@@ -129,7 +134,14 @@ async function listStored(db: Db, group: GroupBy): Promise<string[] | undefined>
   return [...new Set(values.map((value) => value ?? ''))]
 }
 
-type EntryColumn = 'model' | 'user' | 'project' | 'client' | 'session_id'
+type EntryColumn =
+  | 'model'
+  | 'user'
+  | 'project'
+  | 'client'
+  | 'session_id'
+  | 'wrapped_key'
+  | 'workspace'
 
 async function listEntryValues(db: Db, column: EntryColumn): Promise<(string | null)[]> {
   const tables = ['rollup_session', 'fallback_entry'] as const

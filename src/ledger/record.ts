@@ -3,6 +3,7 @@ import type { Nanos } from '../money.ts'
 import type { Catalog } from '../pricing/catalog.ts'
 import { type Priced, priceUsage } from '../pricing/price.ts'
 import { type Cell, insertRows } from '../store/columns.ts'
+import type { Statements } from '../store/driver.ts'
 import type { Db } from '../store/schema.ts'
 import { TOKEN_CLASSES } from '../usage.ts'
 import { decideCounting, precedenceOf } from './counting.ts'
@@ -41,7 +42,12 @@ const COLUMNS = [
   'precedence',
   'response_id',
   'origin',
+  'wrapped_key',
+  'workspace',
 ]
+
+/** The precedence of an entry whose writer could not wait: `settlePending` decides whether it counts. */
+const PENDING = 0
 
 /** What became of events; `fresh` are the ids that were not there before. */
 export type Recorded = {
@@ -106,6 +112,22 @@ async function insertFresh(
   await addToRollups(trx, await listCountables(trx, displaced), -1n)
 }
 
+/**
+ * Books one event on a connection that is in a transaction already, as `recordEvents` does; tells
+ * whether it is new. For the proxy, whose entries are written one by one between other statements.
+ */
+export function createRecorder(
+  { prepare }: Pick<Statements, 'prepare'>,
+  catalog: Catalog,
+): (event: UsageEvent, recorded_at: number) => boolean {
+  const places = COLUMNS.map(() => '?').join(', ')
+  const insert = prepare(
+    `insert into ledger_entry (${COLUMNS.join(', ')}) values (${places}) on conflict (id) do nothing`,
+  )
+  return (event, recorded_at) =>
+    Number(insert.run(...entryRow(bookedEntry(catalog, event), recorded_at, PENDING)).changes) > 0
+}
+
 type BookedEntry = {
   readonly event: UsageEvent
   readonly tags: string
@@ -123,7 +145,11 @@ function bookedEntry(catalog: Catalog, event: UsageEvent): BookedEntry {
   }
 }
 
-function entryRow({ event, tags, cost, list_nanos }: BookedEntry, recorded_at: number): Cell[] {
+function entryRow(
+  { event, tags, cost, list_nanos }: BookedEntry,
+  recorded_at: number,
+  precedence = precedenceOf(event),
+): Cell[] {
   const { usage } = event
   return [
     event.id,
@@ -154,9 +180,11 @@ function entryRow({ event, tags, cost, list_nanos }: BookedEntry, recorded_at: n
     recorded_at,
     event.replaces ?? null,
     event.inference_geo ?? null,
-    precedenceOf(event),
+    precedence,
     event.response_id ?? null,
     event.origin ?? null,
+    event.wrapped_key ?? null,
+    event.workspace ?? null,
   ]
 }
 
@@ -170,9 +198,11 @@ type EntryCost = {
  * What the client itself reports goes first: it knows what telemetry leaves out, such as how long a
  * cache write lives. Otherwise the price in force at the event.
  */
-function costOf({ reported_cost_nanos }: UsageEvent, priced: Priced): EntryCost {
+function costOf({ reported_cost_nanos, quality }: UsageEvent, priced: Priced): EntryCost {
   if (reported_cost_nanos !== null)
     return { nanos: reported_cost_nanos, rule: 'reported', unpriced_reason: null }
+  if (quality === 'missing')
+    return { nanos: null, rule: null, unpriced_reason: 'the usage of this request is not known' }
   return priced.cost_nanos === null
     ? { nanos: null, rule: null, unpriced_reason: priced.reason }
     : { nanos: priced.cost_nanos, rule: priced.rule_id, unpriced_reason: null }

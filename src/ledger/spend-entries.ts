@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import { createDateOf, QUARTER_MS } from '../period.ts'
 import type { Db } from '../store/schema.ts'
-import { CELL_COLUMNS, entryCells, IS_TOLD_BETTER } from './entry-cells.ts'
+import { CELL_COLUMNS, entryCells, fallbackColumn, IS_TOLD_BETTER } from './entry-cells.ts'
 import { IS_CURRENT } from './replacement.ts'
 import {
   addGroup,
@@ -30,6 +30,8 @@ const COLUMNS: Readonly<Record<string, CellColumn>> = {
   user: 'user',
   project: 'project',
   source: 'source',
+  wrapped_key: 'wrapped_key',
+  workspace: 'workspace',
 }
 
 type EntryRow = Readonly<Record<string, string | number | null>>
@@ -115,13 +117,16 @@ export async function sumSuperseded(
   const { period } = query
   if (asksForReportsOnly(query)) return { entries: 0, nanos: 0n }
   const range = sql`occurred_at >= ${period.start_at} and occurred_at < ${period.end_at}`
-  const columns = CELL_COLUMNS.filter((name) => name !== 'source').map((name) => sql.ref(name))
+  const columns = CELL_COLUMNS.map((name) => sql.ref(name))
+  const fallback_columns = CELL_COLUMNS.map(
+    (name) => sql`${fallbackColumn(name)} as ${sql.ref(name)}`,
+  )
   const { rows } = await sql<{ entries: number; nanos: string }>`
     select count(*) as entries, cast(coalesce(sum(cost_nanos), 0) as text) as nanos from (
-      select ${sql.join(columns)}, source, cost_nanos from ledger_entry
+      select ${sql.join(columns)}, cost_nanos from ledger_entry
       where superseded_by is not null and ${range} and ${IS_CURRENT}
       union all
-      select ${sql.join(columns)}, 'otlp', cost_nanos from fallback_entry fallback
+      select ${sql.join(fallback_columns)}, cost_nanos from fallback_entry fallback
       where ${range} and ${IS_TOLD_BETTER})
     where true ${conditions(query)}`.execute(db)
   return { entries: rows[0]?.entries ?? 0, nanos: BigInt(rows[0]?.nanos ?? 0) }
@@ -157,9 +162,9 @@ function unspoken(spoken: readonly Spoken[]): RawBuilder<unknown> {
   return all.length > 0 ? sql.join(all, sql` `) : sql``
 }
 
-/** Workspaces and provider keys are known only to the providers' reports. */
+/** Provider keys are known only to the providers' reports. */
 function asksForReportsOnly({ filter }: SpendQuery): boolean {
-  return Boolean(filter.workspace || filter.provider_key || filter.wrapped_key)
+  return Boolean(filter.provider_key)
 }
 
 function conditions({ filter }: SpendQuery): RawBuilder<unknown> {

@@ -1,5 +1,6 @@
 import type { Generated, Kysely } from 'kysely'
 import type { TokenClass } from '../usage.ts'
+import type { BudgetTables } from './budget-tables.ts'
 import type { LocalTables } from './local-tables.ts'
 import type { NanosColumn } from './money-column.ts'
 import type { TelemetryTables } from './telemetry-tables.ts'
@@ -29,7 +30,8 @@ export type Database = {
   audit: AuditTable
   lease: LeaseTable
 } & TelemetryTables &
-  LocalTables
+  LocalTables &
+  BudgetTables
 
 export type Db = Kysely<Database>
 
@@ -230,6 +232,8 @@ export type LedgerEntryTable = UsageColumns & {
   origin: string | null
   list_nanos: NanosColumn<null>
   superseded_by: string | null
+  wrapped_key: string | null
+  workspace: string | null
 }
 
 export type ReceiverTable = {

@@ -47,6 +47,8 @@ type RollupSessionTable = Omit<RollupEntryTable, 'quarter'> & {
   session_id: string
   user: string
   project: string
+  wrapped_key: string
+  workspace: string
   tags: string
   first_quarter: number
   last_quarter: number

@@ -104,7 +104,7 @@ async function findOpen(
  * `Sec-Fetch-Site`, which no page can set. A program without either header is no browser; it still
  * needs the nonce.
  */
-function isOwnForm(c: Context): boolean {
+export function isOwnForm(c: Context): boolean {
   const site = c.req.header('sec-fetch-site')
   const origin = c.req.header('origin')
   if (site !== undefined && site !== 'same-origin') return false

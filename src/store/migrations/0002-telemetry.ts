@@ -65,13 +65,16 @@ const STATEMENTS = [
     model text not null,
     user text not null,
     project text not null,
+    wrapped_key text not null,
+    workspace text not null,
     source text not null,
     billing_mode text not null,
     tags text not null,
     first_quarter integer not null,
     last_quarter integer not null,
     ${SUMS},
-    unique (session_id, client, provider, model, user, project, source, billing_mode, tags)
+    unique (session_id, client, provider, model, user, project, wrapped_key, workspace, source,
+      billing_mode, tags)
   ) strict`,
   `create table rollup_session_quarter (
     cell_id integer not null references rollup_session (id),
