@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import type { BudgetAnswer } from '../src/budgets/answer.ts'
 import { formatUsd, nanosFromUsd } from '../src/money.ts'
-import { LimitParam } from '../src/params.ts'
+import { LimitParam, Row, Texts } from '../src/params.ts'
 import { defineTool } from '../src/tool.ts'
 
 export default defineTool({
@@ -12,18 +12,18 @@ export default defineTool({
     'Tells limit, spent, held, remaining and reset of budgets, and why one blocks. With model and tokens, or a session, it answers "can I afford this?" and names cheaper models.',
   input: {
     budget: z.string().optional().describe('Id or name; default all.'),
-    model: z.string().max(200).optional(),
-    input_tokens: z.number().int().min(0).optional(),
-    output_tokens: z.number().int().min(0).optional(),
+    model: z.string().optional(),
+    input_tokens: z.number().optional(),
+    output_tokens: z.number().optional(),
     session: z.string().optional(),
     wrapped_key: z.string().optional().describe('Id or name.'),
     user: z.string().optional(),
-    tags: z.record(z.string(), z.string()).optional(),
+    tags: Texts.optional(),
     limit: LimitParam,
   },
   output: {
-    budgets: z.array(z.record(z.string(), z.unknown())),
-    afford: z.record(z.string(), z.unknown()).nullable(),
+    budgets: z.array(Row),
+    afford: Row.optional(),
     notes: z.array(z.string()),
     as_of: z.string(),
     has_more: z.boolean(),
@@ -34,7 +34,7 @@ export default defineTool({
     return {
       ...answer,
       budgets: answer.budgets.map((one) => ({ ...one })),
-      afford: answer.afford && { ...answer.afford },
+      afford: answer.afford ? { ...answer.afford } : undefined,
       notes: [...answer.notes],
     }
   },

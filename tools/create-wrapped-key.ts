@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { oneOf } from '../src/params.ts'
+import { oneOf, Texts } from '../src/params.ts'
 import { defineTool } from '../src/tool.ts'
 
 export default defineTool({
@@ -9,18 +9,20 @@ export default defineTool({
   description:
     'Makes a key for a person or program that opens the connected providers through the proxy, with its own limits and budget. The person sees it once, on a page of their own.',
   input: {
-    name: z.string().max(60),
+    name: z.string(),
     providers: z.array(z.string()).optional().describe('Default all connected.'),
     models: z.array(z.string()).optional().describe('Patterns, e.g. claude-haiku-*'),
     budget_usd: z.coerce.string().optional().describe('Blocks beyond it.'),
     budget_period: z.string().optional().describe('day week month lifetime rolling_<n>h'),
-    tags: z.record(z.string(), z.string()).optional(),
+    tags: Texts.optional(),
     user: z.string().optional(),
     workspace: z.string().optional(),
     expires: z.string().optional().describe('Date or 30d.'),
-    requests_per_minute: z.number().int().optional(),
-    tokens_per_minute: z.number().int().optional(),
-    concurrent_requests: z.number().int().optional(),
+    limits: z
+      .object({})
+      .catchall(z.number())
+      .optional()
+      .describe('requests_per_minute tokens_per_minute concurrent_requests'),
     addresses: z.array(z.string()).optional().describe('IP ranges.'),
     on_limit: oneOf(['refuse', 'clamp']).optional().describe('clamp shortens answers to fit.'),
     reveal: oneOf(['page', 'inline']).default('page'),
@@ -29,17 +31,16 @@ export default defineTool({
     id: z.string(),
     name: z.string(),
     state: z.enum(['page_ready', 'page_opened', 'declined', 'inline']),
-    url: z.string().nullable(),
-    key: z.string().nullable(),
-    providers: z.array(z.string()),
-    base_urls: z.record(z.string(), z.string()),
+    url: z.string().optional(),
+    key: z.string().optional(),
+    base_urls: Texts,
   },
   async handle({ reveal, ...request }, { app, actor, can_open_url, url_answer }) {
     const { getWrappedKey } = await import('../src/keys/wrapped-key.ts')
     if (url_answer !== undefined) {
-      const { id, name, providers } = await getWrappedKey(app.db, request.name)
+      const { id, name } = await getWrappedKey(app.db, request.name)
       const state = url_answer === 'accept' ? ('page_opened' as const) : ('declined' as const)
-      return { id, name, state, url: null, key: null, providers: [...providers], base_urls: {} }
+      return { id, name, state, base_urls: {} }
     }
     const { provideKey } = await import('../src/jobs/wrapped-keys.ts')
     const { key, secret, url, base_urls } = await provideKey(app, request, reveal, actor)
@@ -49,9 +50,8 @@ export default defineTool({
       id: key.id,
       name: key.name,
       state: secret ? ('inline' as const) : ('page_ready' as const),
-      url,
-      key: secret?.reveal() ?? null,
-      providers: [...key.providers],
+      ...(url === null ? {} : { url }),
+      ...(secret ? { key: secret.reveal() } : {}),
       base_urls: { ...base_urls },
     }
   },

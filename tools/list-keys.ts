@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import type { KeyReport, KeysReport } from '../src/jobs/key-report.ts'
 import { formatUsd, nanosFromUsd } from '../src/money.ts'
-import { LimitParam } from '../src/params.ts'
+import { LimitParam, Row } from '../src/params.ts'
 import { defineTool } from '../src/tool.ts'
 
 export default defineTool({
@@ -12,11 +12,11 @@ export default defineTool({
     'Lists wrapped keys: what each may do, its budgets, spend of 30 days and last use, with idle and over-wide ones flagged, and the provider keys behind them. Never a secret.',
   input: { with_revoked: z.boolean().default(false), limit: LimitParam },
   output: {
-    keys: z.array(z.record(z.string(), z.unknown())),
-    provider_keys: z.array(z.record(z.string(), z.string().nullable())),
+    keys: z.array(Row),
+    provider_keys: z.array(Row),
     as_of: z.string(),
     has_more: z.boolean(),
-    left_out: z.number().int(),
+    left_out: z.number(),
   },
   async handle(args, { app }) {
     const { reportKeys } = await import('../src/jobs/key-report.ts')

@@ -1,11 +1,10 @@
 import * as z from 'zod'
 import type { Delivered, KeyRequest } from '../src/jobs/wrapped-keys.ts'
 import type { WrappedKey } from '../src/keys/wrapped-key.ts'
-import { oneOf } from '../src/params.ts'
+import { oneOf, Row } from '../src/params.ts'
 import { type Call, defineTool, type OpenUrl } from '../src/tool.ts'
 
 const GRACE_HOURS = 24
-const HOURS_MAX = 24 * 90
 
 export default defineTool({
   name: 'update_wrapped_key',
@@ -16,11 +15,8 @@ export default defineTool({
   input: {
     key: z.string().optional().describe('Id or name.'),
     action: oneOf(['pause', 'resume', 'change', 'rotate', 'revoke']).optional(),
-    changes: z
-      .record(z.string(), z.unknown())
-      .optional()
-      .describe('For change: fields as in create_wrapped_key.'),
-    grace_hours: z.number().min(0).max(HOURS_MAX).default(GRACE_HOURS),
+    changes: Row.optional().describe('For change: fields as in create_wrapped_key.'),
+    grace_hours: z.number().default(GRACE_HOURS),
     reveal: oneOf(['page', 'inline']).default('page'),
     plan_id: z.string().optional().describe('From the first call.'),
   },
@@ -29,9 +25,9 @@ export default defineTool({
     name: z.string(),
     state: z.enum(['active', 'paused', 'expired', 'revoked', 'planned']),
     effect: z.string(),
-    plan_id: z.string().nullable(),
-    url: z.string().nullable(),
-    key: z.string().nullable(),
+    plan_id: z.string().optional(),
+    url: z.string().optional(),
+    key: z.string().optional(),
   },
   handle: (args, call) => update(args, call),
   text: ({ effect, plan_id, url, key }) =>
@@ -59,9 +55,9 @@ type Result = {
   name: string
   state: 'active' | 'paused' | 'expired' | 'revoked' | 'planned'
   effect: string
-  plan_id: string | null
-  url: string | null
-  key: string | null
+  plan_id?: string | undefined
+  url?: string | undefined
+  key?: string | undefined
 }
 
 async function update(args: Args, call: Call): Promise<Result | OpenUrl> {
@@ -132,7 +128,11 @@ async function renewed(
     return { open_url: { message: `See the new key "${key.name}", once.`, url } }
   const old = grace_hours === 0 ? 'is refused from now on' : `works for ${grace_hours} h more`
   const effect = `"${key.name}" has a new secret; the old one ${old}.`
-  return { ...(await outcome(call, key, effect)), url, key: secret?.reveal() ?? null }
+  return {
+    ...(await outcome(call, key, effect)),
+    ...(url === null ? {} : { url }),
+    ...(secret ? { key: secret.reveal() } : {}),
+  }
 }
 
 /** The page was offered to the person; the rotation was done before that. */
@@ -147,5 +147,5 @@ async function outcome({ app }: Call, key: WrappedKey, effect: string): Promise<
   const { keyState } = await import('../src/keys/wrapped-key.ts')
   const { id, name } = key
   const state = keyState(key, app.clock.now())
-  return { id, name, state, effect, plan_id: null, url: null, key: null }
+  return { id, name, state, effect }
 }

@@ -1,4 +1,5 @@
 import { type Clock, isoTime } from '../clock.ts'
+import { UserError } from '../errors.ts'
 import { getWrappedKey } from '../keys/wrapped-key.ts'
 import type { Catalog } from '../pricing/catalog.ts'
 import type { Db } from '../store/schema.ts'
@@ -77,7 +78,7 @@ async function judge(
   uses: readonly BudgetUse[],
   now: number,
 ): Promise<Affordable | null> {
-  const { model, session, input_tokens = null, output_tokens = null } = question
+  const { model, session } = question
   if (model === undefined && session === undefined) return null
   const { db, providers } = parts
   return judgeAffordable(
@@ -85,12 +86,18 @@ async function judge(
     await parts.catalog(),
     {
       subject: await subjectOf(db, question),
-      input_tokens,
-      output_tokens,
+      input_tokens: parseCount('input_tokens', question.input_tokens),
+      output_tokens: parseCount('output_tokens', question.output_tokens),
       preferred_providers: providers.map(({ id }) => id),
     },
     { uses, now },
   )
+}
+
+function parseCount(field: string, count: number | undefined): number | null {
+  if (count === undefined) return null
+  if (Number.isSafeInteger(count) && count >= 0) return count
+  throw new UserError(`${field}: must be a whole number of tokens.`)
 }
 
 /** What a wrapped key says of itself goes before what is asked, as at the proxy. */

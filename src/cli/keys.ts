@@ -154,13 +154,21 @@ function requestOf(args: CommandArgs): KeyRequest {
     budget_usd: text('budget'),
     budget_period: text('budget-period'),
     expires: text('expires'),
-    requests_per_minute: numberOf(args, 'requests-per-minute'),
-    tokens_per_minute: numberOf(args, 'tokens-per-minute'),
-    concurrent_requests: numberOf(args, 'concurrent-requests'),
+    limits: limitsOf(args),
     on_limit: wordOf(args, 'on-limit', ['refuse', 'clamp']),
     on_abort: wordOf(args, 'on-abort', ['stop', 'drain']),
   }
   return given
+}
+
+/** 0 takes a limit away. */
+function limitsOf(args: CommandArgs): Record<string, number> {
+  const names = ['requests-per-minute', 'tokens-per-minute', 'concurrent-requests']
+  const given = names.flatMap((name): [string, number][] => {
+    const value = numberOf(args, name)
+    return value === undefined ? [] : [[name.replaceAll('-', '_'), value]]
+  })
+  return Object.fromEntries(given)
 }
 
 function tagsOf(pairs: readonly string[] | undefined): Record<string, string> | undefined {

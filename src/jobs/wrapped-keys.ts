@@ -37,9 +37,8 @@ export type KeyRequest = {
   readonly workspace?: string | undefined
   readonly on_limit?: 'refuse' | 'clamp' | undefined
   readonly on_abort?: 'stop' | 'drain' | undefined
-  readonly requests_per_minute?: number | undefined
-  readonly tokens_per_minute?: number | undefined
-  readonly concurrent_requests?: number | undefined
+  /** By name: `requests_per_minute`, `tokens_per_minute`, `concurrent_requests`; 0 for none. */
+  readonly limits?: Readonly<Record<string, number>> | undefined
   /** A date, an instant, or days from now: `30d`. */
   readonly expires?: string | undefined
   /** Of a blocking budget of the key's own. */
@@ -60,6 +59,7 @@ export type Delivered = {
 }
 
 const KEY_BUDGET_PERIOD = 'month'
+const GRACE_HOURS_MAX = 24 * 90
 
 /** A key for somebody, ready to use, with its budget: all in one transaction. */
 export async function provideKey(
@@ -87,6 +87,8 @@ export async function renewKey(
   given: { readonly key: string; readonly grace_hours: number; readonly reveal: Reveal },
   actor: string,
 ): Promise<Delivered> {
+  if (!(given.grace_hours >= 0 && given.grace_hours <= GRACE_HOURS_MAX))
+    throw new UserError(`grace_hours: must be from 0 to ${GRACE_HOURS_MAX}.`)
   const side_port = await findSidePort(app)
   refuseUndelivered(side_port, given.reveal, given.key)
   const asked = { at: app.clock.now(), actor }
@@ -239,13 +241,29 @@ async function changesOf(
   request: KeyRequest & { readonly name?: string | undefined },
   now: number,
 ): Promise<Partial<WrappedKeyFields>> {
-  const { budget_usd: _, budget_period: __, expires, providers, ...fields } = request
+  const { budget_usd: _, budget_period: __, expires, providers, limits, ...fields } = request
   const given = Object.entries(fields).filter(([, value]) => value !== undefined)
   return {
     ...(Object.fromEntries(given) as Partial<WrappedKeyFields>),
     ...(providers === undefined ? {} : { providers: await checkProviders(db, providers) }),
     ...(expires === undefined ? {} : { expires_at: parseExpiry(expires, now) }),
+    ...parseLimits(limits ?? {}),
   }
+}
+
+const LIMITS = ['requests_per_minute', 'tokens_per_minute', 'concurrent_requests'] as const
+
+function parseLimits(limits: Readonly<Record<string, number>>): Partial<WrappedKeyFields> {
+  const unknown = Object.keys(limits).find((name) => !LIMITS.some((one) => one === name))
+  if (unknown !== undefined) {
+    const [near] = rankByDistance(unknown, LIMITS, 1)
+    throw new UserError(
+      `limits: "${unknown.slice(0, 40)}" is none of ${LIMITS.join(', ')}${near ? ` (closest: ${near})` : ''}.`,
+    )
+  }
+  return Object.fromEntries(
+    Object.entries(limits).map(([name, value]) => [name, value === 0 ? null : value]),
+  )
 }
 
 /** Only what has a key of its own can be opened by another. */

@@ -20,13 +20,15 @@ test('set_budget creates, changes by name, and says what it does', async () => {
   const tools = await openToolApp()
   const { call, app } = tools
   const made = await call('set_budget', { ...month, name: 'team' })
-  expect(made).toMatchObject({ is_error: false, data: { state: 'created', plan_id: null } })
+  expect(made).toMatchObject({ is_error: false, data: { state: 'created' } })
   expect(made.text).toContain('"team": $10.00 a month for everything.')
   await spend(tools, 2_500_000_000n)
   const changed = await call('set_budget', { budget: 'Team', limit_usd: 5 })
   expect(changed.data).toMatchObject({
     state: 'changed',
-    budget: { limit_usd: '5.000000000', spent_usd: '2.500000000', remaining_usd: '2.500000000' },
+    limit_usd: '5.000000000',
+    spent_usd: '2.500000000',
+    remaining_usd: '2.500000000',
   })
   expect(await verifyAudit(app.db)).toBeUndefined()
 })
@@ -162,8 +164,7 @@ test('a session is judged by its own requests', async () => {
 test('budgets can be read as resources', async () => {
   const { call, client } = await openToolApp()
   const { data } = await call('set_budget', { ...month, name: 'team' })
-  const id = (data['budget'] as { id: string }).id
-  for (const uri of ['outlay://budgets', `outlay://budgets/${id}`]) {
+  for (const uri of ['outlay://budgets', `outlay://budgets/${data['id']}`]) {
     const { contents } = await client.readResource({ uri })
     expect(JSON.stringify(contents)).toContain('\\"name\\": \\"team\\"')
   }

@@ -22,12 +22,10 @@ test('a key for somebody is made in one call, with its budget, and shown on a pa
     budget_usd: 20,
     budget_period: 'week',
     expires: '30d',
-    requests_per_minute: 60,
+    limits: { requests_per_minute: 60 },
   })
   expect(made.data).toMatchObject({
     state: 'page_ready',
-    key: null,
-    providers: ['anthropic'],
     base_urls: { anthropic: 'http://localhost:4318/proxy/anthropic' },
   })
   expect(made.text).not.toContain('olk_')
