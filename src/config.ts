@@ -79,6 +79,8 @@ export type Config = {
   /** Tests only: the clock stands still here. */
   readonly now: number | undefined
   readonly providers: Readonly<Record<string, ProviderConfig>>
+  /** By provider: where the proxy sends requests, if not to the real host. */
+  readonly upstream_base_urls: Readonly<Record<string, string>>
 }
 
 export type ProviderConfig = {
@@ -86,12 +88,12 @@ export type ProviderConfig = {
   readonly admin_base_url: string | undefined
 }
 
-/** Variables that other parts of the product own; they are known here so that typos stand out. */
-const RESERVED = [
-  'OUTLAY_ANTHROPIC_BASE_URL',
-  'OUTLAY_OPENAI_BASE_URL',
-  'OUTLAY_GOOGLE_BASE_URL',
-] as const
+/** Where the proxy reaches a provider, if not at its real host. OpenAI's value ends in `/v1`. */
+const UPSTREAM_ENVS = {
+  anthropic: 'OUTLAY_ANTHROPIC_BASE_URL',
+  openai: 'OUTLAY_OPENAI_BASE_URL',
+  google: 'OUTLAY_GOOGLE_BASE_URL',
+} as const
 
 /**
  * Reads the environment once. An empty value or an unexpanded `${…}` counts as unset.
@@ -118,7 +120,19 @@ export function parseConfig(env: Env, providers: readonly ProviderEnv[]): Config
     sqlite: read.OUTLAY_SQLITE,
     now: read.OUTLAY_NOW,
     providers: Object.fromEntries(providers.map((one) => [one.id, providerConfig(one, given)])),
+    upstream_base_urls: upstreamBaseUrls(given),
   })
+}
+
+function upstreamBaseUrls(given: Env): Record<string, string> {
+  const shape = Object.values(UPSTREAM_ENVS).map((name) => [name, BaseUrl.optional()] as const)
+  const read = parse(z.object(Object.fromEntries(shape)), given)
+  return Object.fromEntries(
+    Object.entries(UPSTREAM_ENVS).flatMap(([id, name]) => {
+      const base_url = read[name]
+      return base_url === undefined ? [] : [[id, base_url]]
+    }),
+  )
 }
 
 function providerConfig({ key_env, base_url_env }: ProviderEnv, given: Env): ProviderConfig {
@@ -142,7 +156,7 @@ function parse<Shape extends z.ZodRawShape>(
 function refuseUnknown(names: readonly string[], providers: readonly ProviderEnv[]): void {
   const known = [
     ...Object.keys(Variables.shape),
-    ...RESERVED,
+    ...Object.values(UPSTREAM_ENVS),
     ...providers.map((one) => one.base_url_env),
   ]
   const unknown = names.find((name) => name.startsWith('OUTLAY_') && !known.includes(name))

@@ -33,4 +33,17 @@ export type UsageEvent = {
   /** What the source itself says it cost; kept beside our own price, never added to it. */
   readonly reported_cost_nanos: Nanos | null
   readonly tags: Readonly<Record<string, string>>
+  /** The wrapped key that the request came with, and the workspace that the key belongs to. */
+  readonly wrapped_key?: string | null
+  readonly workspace?: string | null
+  /** Where inference had to stay, if the answer says so: a dimension of the price. */
+  readonly inference_geo?: string | null
+  /** How sure the counts are; null where the source does not say. */
+  readonly quality?: UsageQuality | null
 }
+
+/**
+ * `exact`: the provider's own counts. `estimated`: worked out from what was seen of a broken answer.
+ * `missing`: the request happened and nothing is known, so that it has no cost either.
+ */
+export type UsageQuality = 'exact' | 'estimated' | 'missing'

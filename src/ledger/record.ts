@@ -1,9 +1,10 @@
 import { sql } from 'kysely'
+import type { Nanos } from '../money.ts'
 import type { Catalog } from '../pricing/catalog.ts'
 import { priceUsage } from '../pricing/price.ts'
 import { type Cell, insertRows } from '../store/columns.ts'
 import type { Db } from '../store/schema.ts'
-import { TOKEN_CLASSES } from '../usage.ts'
+import { TOKEN_CLASSES, type Usage } from '../usage.ts'
 import type { UsageEvent } from './event.ts'
 
 const COLUMNS = [
@@ -31,6 +32,7 @@ const COLUMNS = [
   'unpriced_reason',
   'reported_cost_nanos',
   'tags',
+  'quality',
   'recorded_at',
 ]
 
@@ -56,7 +58,7 @@ export async function recordEvents(
 
 function entryRow(catalog: Catalog, event: UsageEvent, recorded_at: number): Cell[] {
   const { usage } = event
-  const cost = costOf(catalog, event)
+  const cost = priceEvent(catalog, event)
   return [
     event.id,
     event.source,
@@ -82,27 +84,42 @@ function entryRow(catalog: Catalog, event: UsageEvent, recorded_at: number): Cel
     cost.unpriced_reason,
     event.reported_cost_nanos,
     JSON.stringify(event.tags),
+    event.quality ?? null,
     recorded_at,
   ]
 }
 
+export type EventCost =
+  | { readonly nanos: Nanos; readonly rule: string; readonly unpriced_reason: null }
+  | { readonly nanos: null; readonly rule: null; readonly unpriced_reason: string }
+
 /**
- * What the client itself reports goes first: it knows what telemetry leaves out, such as how long a
+ * What the source itself reports goes first: it knows what telemetry leaves out, such as how long a
  * cache write lives. Otherwise the price in force at the event.
  */
-function costOf(catalog: Catalog, event: UsageEvent) {
+export function priceEvent(catalog: Catalog, event: UsageEvent): EventCost {
   if (event.reported_cost_nanos !== null)
     return { nanos: event.reported_cost_nanos, rule: 'reported', unpriced_reason: null }
+  if (event.quality === 'missing')
+    return { nanos: null, rule: null, unpriced_reason: 'the usage of this request is not known' }
+  if (event.quality === 'exact' && isNothing(event.usage))
+    return { nanos: 0n, rule: 'not_billed', unpriced_reason: null }
   const priced = priceUsage(catalog, {
     provider: event.provider,
     model: event.model,
     at: event.occurred_at,
     service_tier: event.service_tier,
     speed: event.speed,
+    inference_geo: event.inference_geo ?? null,
     is_single_request: true,
     usage: event.usage,
   })
   return priced.cost_nanos === null
     ? { nanos: null, rule: null, unpriced_reason: priced.reason }
     : { nanos: priced.cost_nanos, rule: priced.rule_id, unpriced_reason: null }
+}
+
+/** Refused, or free: what uses nothing costs nothing, whatever the model. */
+function isNothing(usage: Usage): boolean {
+  return usage.units === 0 && TOKEN_CLASSES.every((name) => usage[name] === 0)
 }
