@@ -21,6 +21,8 @@ export type Surface = {
   authorize(secret: string, header: Header): readonly [name: string, value: string]
   /** Headers of the client's own account at the provider, which mean nothing under another key. */
   readonly account_headers: readonly string[]
+  /** What a request of our own must carry beside the key. */
+  readonly poll_headers: Readonly<Record<string, string>>
   /** The header in which the provider names its request. */
   readonly request_id_header: string
   readonly errors: ErrorFormat
@@ -70,8 +72,8 @@ export type Api = {
   readonly caps: readonly (readonly string[])[]
   /** Whether usage in a stream must be asked for in the body (`stream_options.include_usage`). */
   readonly asks_for_usage: boolean
-  /** Where a job's usage is asked for, below the base URL. */
-  readonly pollPath?: (job_id: string) => string
+  /** Where a job's usage is asked for, below the path that it was made at. */
+  readonly jobPath?: (job_id: string) => string
   /** An error as an event of this API's stream. */
   readonly stream_error: 'openai' | 'responses' | 'anthropic' | 'google'
 }

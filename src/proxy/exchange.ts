@@ -183,7 +183,7 @@ function sendOnce(
 ): Promise<'done' | 'retry'> {
   const { deps } = proxy
   const { target, api, ask } = prepared
-  const { pool, prefix } = proxy.poolOf(target.wire.base_url)
+  const { pool, prefix } = proxy.upstreams.connect(target.wire.base_url)
   const credential = target.surface.authorize(secret.reveal(), (name) => {
     const value = incoming.headers[name]
     return typeof value === 'string' ? value : undefined

@@ -5,6 +5,7 @@ import { priceEvent } from '../ledger/record.ts'
 import type { Catalog } from '../pricing/catalog.ts'
 import type { Meter, Reading } from '../providers/wire.ts'
 import type { Db } from '../store/schema.ts'
+import { TOKEN_CLASSES } from '../usage.ts'
 
 export type JobDeps = { readonly db: Db; readonly gate: Gate; catalog(): Promise<Catalog> }
 
@@ -56,20 +57,32 @@ export async function settleReading(
     reading,
   }: { event: UsageEvent; hold_id: string | null; reading: Reading | null },
 ): Promise<void> {
-  const main: UsageEvent = reading ? withReading(event, reading) : { ...event, quality: 'missing' }
-  const prices = await catalog()
-  const is_certain = main.quality === 'exact'
+  const main = reading ? withReading(event, reading) : untold(event)
+  const beside = (reading?.beside ?? []).map((one, i) => ({
+    ...withReading(event, one),
+    id: `${event.id}.${i + 1}`,
+  }))
   await gate.settle({
     hold_id,
     event: main,
-    cost_nanos: is_certain ? priceEvent(prices, main).nanos : null,
+    ...(beside.length > 0 ? { beside } : {}),
+    cost_nanos: sumCost(await catalog(), [main, ...beside]),
   })
-  for (const [i, one] of (reading?.beside ?? []).entries()) {
-    const beside = { ...withReading(event, one), id: `${event.id}.${i + 1}` }
-    await gate.settle({
-      hold_id: null,
-      event: beside,
-      cost_nanos: priceEvent(prices, beside).nanos,
-    })
+}
+
+/** Null as soon as one part of it is not certain. */
+function sumCost(catalog: Catalog, events: readonly UsageEvent[]): bigint | null {
+  let sum = 0n
+  for (const event of events) {
+    const cost = event.quality === 'exact' ? priceEvent(catalog, event).nanos : null
+    if (cost === null) return null
+    sum += cost
   }
+  return sum
+}
+
+/** The job ended and did not tell: what was estimated when it began is all there is. */
+function untold(event: UsageEvent): UsageEvent {
+  const is_estimate = TOKEN_CLASSES.some((name) => event.usage[name] > 0)
+  return { ...event, quality: is_estimate ? 'estimated' : 'missing' }
 }

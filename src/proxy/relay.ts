@@ -48,6 +48,8 @@ class Relay implements Dispatcher.DispatchHandler {
   #error: Buffer[] | null = null
   #error_bytes = 0
   #by_event = false
+  /** Events come from a decoder, in its own time; the client gets them plain. */
+  #is_decoded = false
   #events: Buffer[] = []
   /** What the client gets when the booking is on disk; null before that. */
   #held: Buffer[] | null = null
@@ -95,7 +97,8 @@ class Relay implements Dispatcher.DispatchHandler {
     const content_encoding = String(headers['content-encoding'] ?? '')
     const { hides_usage, checkRunning } = this.#relayed
     // Only whole events can be left out, or be followed by one of ours.
-    this.#by_event = is_stream && content_encoding === '' && (hides_usage || checkRunning !== null)
+    this.#by_event = is_stream && (hides_usage || checkRunning !== null)
+    this.#is_decoded = this.#by_event && content_encoding !== '' && content_encoding !== 'identity'
     this.#tap = this.#relayed.tap({
       content_type,
       content_encoding,
@@ -108,8 +111,10 @@ class Relay implements Dispatcher.DispatchHandler {
 
   #writeHead(is_stream: boolean): void {
     if (this.#client_left) return
+    const headers = responseHeaders(this.#headers, !this.#by_event)
+    if (this.#is_decoded) delete headers['content-encoding']
     this.#outgoing.writeHead(this.#status, {
-      ...responseHeaders(this.#headers, !this.#by_event),
+      ...headers,
       ...(is_stream ? { 'cache-control': 'no-cache', 'x-accel-buffering': 'no' } : {}),
       ...this.#relayed.extra_headers,
     })
@@ -117,8 +122,9 @@ class Relay implements Dispatcher.DispatchHandler {
   }
 
   #addEvent(bytes: Buffer, value: JsonObject | null): void {
-    if (!(this.#relayed.hides_usage && value !== null && isUsageOnly(value)))
-      this.#events.push(bytes)
+    if (this.#relayed.hides_usage && value !== null && isUsageOnly(value)) return
+    if (!this.#is_decoded) this.#events.push(bytes)
+    else if (!this.#client_left && !this.#outgoing.write(bytes)) this.#controller?.pause()
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -188,6 +194,7 @@ class Relay implements Dispatcher.DispatchHandler {
     for (const bytes of this.#events) this.#held = [...(this.#held ?? []), bytes]
     this.#events = []
     await this.#settle('complete')
+    if (this.#is_decoded && this.#tap?.problem()) this.#outgoing.destroy()
     if (!this.#client_left) {
       this.#sendHeld()
       this.#outgoing.end()

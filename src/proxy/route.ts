@@ -2,34 +2,29 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HttpBindings } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { Hono } from 'hono'
-import { Pool } from 'undici'
 import type { Gate } from '../budgets/admission.ts'
-import { type Clock, HOUR_MS } from '../clock.ts'
+import type { Clock } from '../clock.ts'
+import { messageOf } from '../errors.ts'
 import type { ProxyKey, ResolveKey } from '../keys/proxy-key.ts'
 import type { Log } from '../log.ts'
 import type { Catalog } from '../pricing/catalog.ts'
-import { compatWire } from '../providers/compat/wire.ts'
-import type { Provider } from '../providers/provider.ts'
 import type { Secret } from '../secret.ts'
 import type { Db } from '../store/schema.ts'
 import { exchange } from './exchange.ts'
 import { createLimiter, type Limiter } from './limiter.ts'
+import { pollJobs } from './poll.ts'
 import { Refusal, sendRefusal } from './refusal.ts'
 import { createTarget, splitMount, type Target } from './target.ts'
+import { createUpstreams, type UpstreamDeps, type Upstreams } from './upstream.ts'
 
-export type ProxyDeps = {
+export type ProxyDeps = UpstreamDeps & {
   readonly db: Db
   readonly clock: Clock
   readonly log: Log
   readonly gate: Gate
-  readonly providers: readonly Provider[]
   readonly resolveKey: ResolveKey
   /** The provider's own key that a wrapped key stands for; null where none is connected. */
   upstreamKey(provider: string, key: Pick<ProxyKey, 'id'>): Promise<Secret | null>
-  /** Where a provider is reached, if not at its real host. */
-  baseUrl(provider: string): string | undefined
-  /** The base URL of an OpenAI-compatible connection; null for a name that none has. */
-  compatBaseUrl(name: string): Promise<string | null>
   catalog(): Promise<Catalog>
 }
 
@@ -37,81 +32,76 @@ export type ProxyDeps = {
 export type ProxyState = {
   readonly deps: ProxyDeps
   readonly limiter: Limiter
+  readonly upstreams: Upstreams
   /** Servers that were seen to refuse `stream_options`. */
   readonly without_usage_option: Set<string>
-  poolOf(base_url: string): { readonly pool: Pool; readonly prefix: string }
 }
 
-/** Reasoning models are silent for minutes, and clients wait for as long as they like. */
-const SILENCE_MS = HOUR_MS
-const IDLE_MS = 30_000
+const POLL_EVERY_MS = 5_000
 
 /** The routes of the proxy, and its connections to providers. `close` ends what still runs. */
 export function proxyRoute(deps: ProxyDeps): {
   hono: Hono<{ Bindings: HttpBindings }>
   close(): Promise<void>
 } {
-  const pools = new Map<string, { pool: Pool; prefix: string }>()
-  const running = new Set<Promise<void>>()
-  const proxy: ProxyState = {
+  const state: ProxyState = {
     deps,
     limiter: createLimiter(),
+    upstreams: createUpstreams(deps),
     without_usage_option: new Set(),
-    poolOf(base_url) {
-      const known = pools.get(base_url)
-      if (known) return known
-      const opened = openPool(base_url)
-      pools.set(base_url, opened)
-      return opened
-    },
+  }
+  const running = new Set<Promise<void>>()
+  function track(work: Promise<void>): void {
+    running.add(work)
+    void work.finally(() => running.delete(work))
   }
   const hono = new Hono<{ Bindings: HttpBindings }>()
   hono.all('/proxy/*', (c) => {
-    const { incoming, outgoing } = c.env
-    const work = serve(proxy, incoming, outgoing)
-    running.add(work)
-    void work.finally(() => running.delete(work))
+    track(serve(state, c.env.incoming, c.env.outgoing))
     return RESPONSE_ALREADY_SENT
   })
+  let polling: Promise<void> | undefined
+  const poll = setInterval(() => {
+    polling ??= pollAndLog(state).finally(() => {
+      polling = undefined
+    })
+  }, POLL_EVERY_MS)
+  poll.unref()
   return {
     hono,
     async close() {
-      await Promise.all([...pools.values()].map(({ pool }) => pool.destroy()))
-      await Promise.allSettled(running)
+      clearInterval(poll)
+      await state.upstreams.close()
+      await Promise.allSettled([...running, polling])
     },
   }
 }
 
-function openPool(base_url: string): { pool: Pool; prefix: string } {
-  const { origin, pathname } = new URL(base_url)
-  const pool = new Pool(origin, {
-    headersTimeout: SILENCE_MS,
-    bodyTimeout: SILENCE_MS,
-    keepAliveTimeout: IDLE_MS,
-    allowH2: false,
+async function pollAndLog(state: ProxyState): Promise<void> {
+  await pollJobs(state).catch((error: unknown) => {
+    state.deps.log.warn('jobs of the proxy were not looked up', { reason: messageOf(error) })
   })
-  return { pool, prefix: pathname.replace(/\/+$/, '') }
 }
 
 /** Never throws: every request gets an answer, or its connection is closed. */
 async function serve(
-  proxy: ProxyState,
+  state: ProxyState,
   incoming: IncomingMessage,
   outgoing: ServerResponse,
 ): Promise<void> {
   let target: Target | undefined
   try {
-    target = await findTarget(proxy, incoming.url ?? '')
+    target = await findTarget(state, incoming.url ?? '')
     if (!target) return sendUnknownMount(outgoing)
     if (incoming.headers.upgrade !== undefined && incoming.headers['sec-websocket-key'])
       throw new Refusal('upgrade_refused', 'Outlay does not forward WebSockets. Use HTTP.')
     if (target.is_root && (incoming.method === 'GET' || incoming.method === 'HEAD'))
       return sendRoot(outgoing, target)
-    await exchange(proxy, target, incoming, outgoing)
+    await exchange(state, target, incoming, outgoing)
   } catch (error) {
     if (error instanceof Refusal && target)
       return sendRefusal(outgoing, target.surface, error.problem)
-    proxy.deps.log.warn('defect in the proxy', {
+    state.deps.log.warn('defect in the proxy', {
       reason: error instanceof Error ? (error.stack ?? error.message) : String(error),
     })
     if (!target) return void outgoing.destroy()
@@ -120,17 +110,12 @@ async function serve(
   }
 }
 
-async function findTarget({ deps }: ProxyState, url: string): Promise<Target | undefined> {
+async function findTarget({ upstreams }: ProxyState, url: string): Promise<Target | undefined> {
   const at = splitMount(url)
   if (!at) return undefined
-  if (at.name !== null) {
-    const base_url = await deps.compatBaseUrl(at.name)
-    return base_url === null ? undefined : createTarget(at.name, compatWire(at.name, base_url), at)
-  }
-  const provider = deps.providers.find(({ id }) => id === at.mount)
-  if (!provider?.wire) return undefined
-  const base_url = deps.baseUrl(provider.id) ?? provider.wire.base_url
-  return createTarget(provider.id, { ...provider.wire, base_url }, at)
+  const id = at.name ?? at.mount
+  const wire = await upstreams.findWire(id, at.name !== null)
+  return wire && createTarget(id, wire, at)
 }
 
 /** Clients look whether anything is there before they send a key. */

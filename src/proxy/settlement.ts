@@ -1,5 +1,5 @@
 import type { UsageEvent } from '../ledger/event.ts'
-import { addPending } from '../ledger/pending.ts'
+import { addPending, type PendingUsage } from '../ledger/pending.ts'
 import { priceEvent } from '../ledger/record.ts'
 import type { Api, Ask } from '../providers/wire.ts'
 import { NO_USAGE, type Usage } from '../usage.ts'
@@ -67,15 +67,18 @@ async function settleTold(deps: JobDeps, { event, job_id }: Booking, tap: Tap): 
   if (told) await settleJob(deps, event.provider, told, reading)
 }
 
-function pendingOf({ event, hold_id, api, path }: Booking, job_id: string) {
+/** Until the provider tells, the event says what the request's size does. */
+function pendingOf(booking: Booking, job_id: string): PendingUsage {
+  const { event, hold_id, api, path } = booking
+  const [below = ''] = path.split('?', 1)
   return {
     provider: event.provider,
     job_id,
     api: api?.name ?? '',
     wrapped_key: event.wrapped_key ?? '',
     hold_id,
-    event,
-    path: api?.pollPath?.(job_id) ?? path,
+    event: { ...event, usage: estimate(booking, null) },
+    path: below + (api?.jobPath?.(job_id) ?? ''),
     next_poll_at: event.occurred_at + FIRST_POLL_MS,
     deadline_at: event.occurred_at + JOB_DEADLINE_MS,
   }
@@ -89,7 +92,8 @@ async function settleEstimate(deps: JobDeps, booking: Booking, outcome: Outcome)
   const { event, hold_id, ask } = booking
   const proven = outcome.end === 'complete' && ask.estimate?.is_exact === true
   const quality = proven ? 'exact' : isUnknown(outcome) ? 'missing' : 'estimated'
-  const usage = quality === 'missing' ? { ...NO_USAGE, requests: 1 } : estimate(booking, outcome)
+  const usage =
+    quality === 'missing' ? { ...NO_USAGE, requests: 1 } : estimate(booking, outcome.tap)
   const reading = outcome.tap?.meter.reading()
   const entry: UsageEvent = {
     ...event,
@@ -111,7 +115,7 @@ function isUnknown({ status, tap, end }: Outcome): boolean {
   return false
 }
 
-function estimate({ ask, body_bytes }: Booking, { tap }: Outcome): Usage {
+function estimate({ ask, body_bytes }: Booking, tap: Tap | null): Usage {
   const seen = Math.ceil((tap?.textBytes() ?? 0) / TEXT_BYTES_PER_TOKEN)
   const said = tap?.meter.reading()?.usage
   if (said) return { ...said, output_tokens: Math.max(said.output_tokens, seen) }

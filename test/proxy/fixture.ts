@@ -74,7 +74,8 @@ export function createMemoryGate(
       const hold = settlement.hold_id === null ? undefined : open.get(settlement.hold_id)
       if (settlement.hold_id !== null) open.delete(settlement.hold_id)
       spent += settlement.cost_nanos ?? hold ?? 0n
-      await recordEvents(db, catalog, [settlement.event], settlement.event.occurred_at)
+      const { event, beside = [] } = settlement
+      await recordEvents(db, catalog, [event, ...beside], event.occurred_at)
     },
     async release(hold_id) {
       released.push(hold_id)

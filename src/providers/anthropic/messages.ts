@@ -199,11 +199,12 @@ export const messageBatchApi: Api = {
       passes: null,
       service_tier: 'batch',
       is_background: true,
+      estimate: { usage: {}, is_exact: false },
     }
   },
   caps: [],
   createMeter: batchMeter,
-  pollPath: (id) => `/v1/messages/batches/${id}/results`,
+  jobPath: (id) => `/${id}/results`,
 }
 
 /** Takes the lines of a results file, each with the message of one request of the batch. */

@@ -81,6 +81,7 @@ export const anthropicWire: Wire = {
           ? ['authorization', `Bearer ${secret}`]
           : ['x-api-key', secret],
       account_headers: [],
+      poll_headers: { 'anthropic-version': '2023-06-01' },
       request_id_header: 'request-id',
       errors,
       routes,

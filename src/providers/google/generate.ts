@@ -189,7 +189,7 @@ export const interactionsApi: Api = {
   createMeter: interactionsMeter,
   readText: (event) => textAt(event, 'delta', 'text') ?? '',
   caps: [['generation_config', 'max_output_tokens']],
-  pollPath: (id) => `/v1beta/interactions/${id}`,
+  jobPath: (id) => `/${id}`,
 }
 
 const OVER = ['completed', 'failed', 'cancelled', 'incomplete']

@@ -119,6 +119,7 @@ export const googleWire: Wire = {
       repairPath: (path) => path,
       authorize: (secret) => ['x-goog-api-key', secret],
       account_headers: [],
+      poll_headers: {},
       request_id_header: 'x-request-id',
       errors,
       routes,

@@ -38,7 +38,7 @@ export const responsesApi: Api = {
       .join(''),
   caps: [['max_output_tokens']],
   asks_for_usage: false,
-  pollPath: (id) => `/responses/${id}`,
+  jobPath: (id) => `/${id}`,
   stream_error: 'responses',
 }
 
@@ -152,9 +152,10 @@ export const batchApi: Api = {
     passes: null,
     service_tier: 'batch',
     is_background: true,
+    estimate: { usage: {}, is_exact: false },
   }),
   createMeter: batchMeter,
-  pollPath: (id) => `/batches/${id}`,
+  jobPath: (id) => `/${id}`,
   caps: [],
 }
 

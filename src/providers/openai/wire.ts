@@ -105,6 +105,7 @@ export const openaiSurface: Surface = {
   authorize: (secret) => ['authorization', `Bearer ${secret}`],
   // They name the client's own organisation, to which another key does not belong.
   account_headers: ['openai-organization', 'openai-project'],
+  poll_headers: {},
   request_id_header: 'x-request-id',
   errors: openaiErrors,
   routes: openaiRoutes(OPENAI_CHAT),
