@@ -56,7 +56,10 @@ export function proxyRoute(deps: ProxyDeps): {
     void work.finally(() => running.delete(work))
   }
   const hono = new Hono<{ Bindings: HttpBindings }>()
-  hono.all('/proxy/*', (c) => {
+  hono.all('/proxy/*', async (c) => {
+    // Hono answers HEAD itself, with the headers of what it is given.
+    if (c.env.incoming.method === 'HEAD')
+      return new Response(null, await head(state, c.env.incoming))
     track(serve(state, c.env.incoming, c.env.outgoing))
     return RESPONSE_ALREADY_SENT
   })
@@ -95,8 +98,7 @@ async function serve(
     if (!target) return sendUnknownMount(outgoing)
     if (incoming.headers.upgrade !== undefined && incoming.headers['sec-websocket-key'])
       throw new Refusal('upgrade_refused', 'Outlay does not forward WebSockets. Use HTTP.')
-    if (target.is_root && (incoming.method === 'GET' || incoming.method === 'HEAD'))
-      return sendRoot(outgoing, target)
+    if (target.is_root && incoming.method === 'GET') return sendRoot(outgoing, target)
     await exchange(state, target, incoming, outgoing)
   } catch (error) {
     if (error instanceof Refusal && target)
@@ -119,6 +121,11 @@ async function findTarget({ upstreams }: ProxyState, url: string): Promise<Targe
 }
 
 /** Clients look whether anything is there before they send a key. */
+async function head(state: ProxyState, { url = '' }: IncomingMessage): Promise<ResponseInit> {
+  const target = await findTarget(state, url)
+  return { status: target?.is_root ? 200 : 404 }
+}
+
 function sendRoot(outgoing: ServerResponse, { provider }: Target): void {
   const body = JSON.stringify({ service: 'outlay', provider })
   outgoing.writeHead(200, {

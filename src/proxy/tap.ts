@@ -37,7 +37,7 @@ export type TapOptions = {
 /** Answers beyond this are searched at their end instead of parsed. */
 const PARSE_BYTES_MAX = 8 * 1024 * 1024
 const KEEP_BYTES_MAX = 64 * 1024 * 1024
-const DECODED_BYTES_MAX = 256 * 1024 * 1024
+const DECODED_BYTES_MAX = 64 * 1024 * 1024
 
 export function createTap(api: Api, meter: Meter, options: TapOptions): Tap {
   const reader = createReader(api, meter, options)
