@@ -5,7 +5,7 @@ import { type Priced, priceUsage } from '../pricing/price.ts'
 import { type Cell, insertRows } from '../store/columns.ts'
 import type { Statements } from '../store/driver.ts'
 import type { Db } from '../store/schema.ts'
-import { TOKEN_CLASSES } from '../usage.ts'
+import { TOKEN_CLASSES, type Usage } from '../usage.ts'
 import { decideCounting, precedenceOf } from './counting.ts'
 import { addToRollups, listCountables } from './entry-rollup.ts'
 import type { UsageEvent } from './event.ts'
@@ -36,6 +36,7 @@ const COLUMNS = [
   'reported_cost_nanos',
   'list_nanos',
   'tags',
+  'quality',
   'recorded_at',
   'replaces',
   'inference_geo',
@@ -131,12 +132,12 @@ export function createRecorder(
 type BookedEntry = {
   readonly event: UsageEvent
   readonly tags: string
-  readonly cost: EntryCost
+  readonly cost: EventCost
   readonly list_nanos: Nanos | null
 }
 
 function bookedEntry(catalog: Catalog, event: UsageEvent): BookedEntry {
-  const priced = priceEvent(catalog, event)
+  const priced = listPrice(catalog, event)
   return {
     event,
     tags: JSON.stringify(event.tags),
@@ -177,6 +178,7 @@ function entryRow(
     event.reported_cost_nanos,
     list_nanos,
     tags,
+    event.quality ?? null,
     recorded_at,
     event.replaces ?? null,
     event.inference_geo ?? null,
@@ -188,27 +190,32 @@ function entryRow(
   ]
 }
 
-type EntryCost = {
-  readonly nanos: Nanos | null
-  readonly rule: string | null
-  readonly unpriced_reason: string | null
-}
+export type EventCost =
+  | { readonly nanos: Nanos; readonly rule: string; readonly unpriced_reason: null }
+  | { readonly nanos: null; readonly rule: null; readonly unpriced_reason: string }
 
 /**
- * What the client itself reports goes first: it knows what telemetry leaves out, such as how long a
+ * What the source itself reports goes first: it knows what telemetry leaves out, such as how long a
  * cache write lives. Otherwise the price in force at the event.
  */
-function costOf({ reported_cost_nanos, quality }: UsageEvent, priced: Priced): EntryCost {
+function costOf({ reported_cost_nanos, quality, usage }: UsageEvent, priced: Priced): EventCost {
   if (reported_cost_nanos !== null)
     return { nanos: reported_cost_nanos, rule: 'reported', unpriced_reason: null }
   if (quality === 'missing')
     return { nanos: null, rule: null, unpriced_reason: 'the usage of this request is not known' }
+  if (quality === 'exact' && isNothing(usage))
+    return { nanos: 0n, rule: 'not_billed', unpriced_reason: null }
   return priced.cost_nanos === null
     ? { nanos: null, rule: null, unpriced_reason: priced.reason }
     : { nanos: priced.cost_nanos, rule: priced.rule_id, unpriced_reason: null }
 }
 
-function priceEvent(catalog: Catalog, event: UsageEvent): Priced {
+/** What an event costs, as it will be booked. */
+export function priceEvent(catalog: Catalog, event: UsageEvent): EventCost {
+  return costOf(event, listPrice(catalog, event))
+}
+
+function listPrice(catalog: Catalog, event: UsageEvent): Priced {
   return priceUsage(catalog, {
     provider: event.provider,
     model: event.model,
@@ -219,4 +226,9 @@ function priceEvent(catalog: Catalog, event: UsageEvent): Priced {
     is_single_request: event.usage.requests !== null,
     usage: event.usage,
   })
+}
+
+/** Refused, or free: what uses nothing costs nothing, whatever the model. */
+function isNothing(usage: Usage): boolean {
+  return usage.units === 0 && TOKEN_CLASSES.every((name) => usage[name] === 0)
 }

@@ -1,5 +1,6 @@
 import type { UpstreamError } from '../errors.ts'
 import type { AssistantDay, CostBucket, UsageBucket } from '../ledger/bucket.ts'
+import type { Wire } from './wire.ts'
 
 /** Half-open, UTC epoch milliseconds. */
 export type Range = { readonly start: number; readonly end: number }
@@ -8,7 +9,10 @@ export type Range = { readonly start: number; readonly end: number }
 export type Provider = {
   readonly id: string
   readonly name: string
+  /** Absent: cannot be synced. */
   readonly admin?: AdminApi
+  /** Absent: cannot be proxied. */
+  readonly wire?: Wire
 }
 
 /** A provider's organisation API: what the organisation used and what it cost. GET only. */

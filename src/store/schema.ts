@@ -24,6 +24,7 @@ export type Database = {
   rollup_day: RollupDayTable
   rollup_model_day: Omit<RollupDayTable, 'api_key' | 'workspace' | 'user'>
   ledger_entry: LedgerEntryTable
+  pending_usage: PendingUsageTable
   receiver: ReceiverTable
   connect_page: ConnectPageTable
   access_token: AccessTokenTable
@@ -222,6 +223,7 @@ export type LedgerEntryTable = UsageColumns & {
   unpriced_reason: string | null
   reported_cost_nanos: NanosColumn<null>
   tags: string
+  quality: 'exact' | 'estimated' | 'missing' | null
   recorded_at: number
   /** The entry of the same request that this one says more than. */
   replaces: string | null
@@ -234,6 +236,19 @@ export type LedgerEntryTable = UsageColumns & {
   superseded_by: string | null
   wrapped_key: string | null
   workspace: string | null
+}
+
+export type PendingUsageTable = {
+  provider: string
+  job_id: string
+  api: string
+  wrapped_key: string
+  hold_id: string | null
+  /** The event as it stands, without its usage. */
+  event: string
+  path: string
+  next_poll_at: number
+  deadline_at: number
 }
 
 export type ReceiverTable = {

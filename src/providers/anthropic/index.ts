@@ -9,6 +9,7 @@ import { claudeCode } from './claude-code.ts'
 import { listNames } from './directory.ts'
 import { legacyCost, legacyUsage, legacyUsageWithSpeed } from './legacy.ts'
 import { ID } from './rows.ts'
+import { anthropicWire } from './wire.ts'
 
 const reports: readonly Report[] = [
   {
@@ -94,4 +95,4 @@ const admin: AdminApi = {
   listNames,
 }
 
-export const anthropic: Provider = { id: ID, name: 'Anthropic', admin }
+export const anthropic: Provider = { id: ID, name: 'Anthropic', admin, wire: anthropicWire }

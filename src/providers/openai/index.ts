@@ -7,6 +7,7 @@ import { costReport } from './costs.ts'
 import { listNames, listProjects } from './directory.ts'
 import { ID } from './rows.ts'
 import { usageReports } from './usage.ts'
+import { openaiWire } from './wire.ts'
 
 const ErrorBody = z.object({
   error: z.looseObject({ code: z.string().nullish(), param: z.string().nullish() }),
@@ -80,4 +81,4 @@ async function oldestProject(get: Get): Promise<string | undefined> {
   }
 }
 
-export const openai: Provider = { id: ID, name: 'OpenAI', admin }
+export const openai: Provider = { id: ID, name: 'OpenAI', admin, wire: openaiWire }
