@@ -1,12 +1,12 @@
 import { createServer, type Server } from 'node:http'
-import { getRequestListener } from '@hono/node-server'
+import { getRequestListener, type HttpBindings } from '@hono/node-server'
 import {
   hostHeaderValidation,
   localhostHostValidation,
   localhostOriginValidation,
   originValidation,
 } from '@modelcontextprotocol/hono'
-import { createMcpHandler, type McpHttpHandler } from '@modelcontextprotocol/server'
+import { createMcpHandler } from '@modelcontextprotocol/server'
 import { Hono, type MiddlewareHandler } from 'hono'
 import type { App } from './app.ts'
 import { UserError } from './errors.ts'
@@ -14,6 +14,7 @@ import { newId } from './ids.ts'
 import { connectProvider } from './jobs/connect.ts'
 import { isTokenProblem, type Scope, verifyAccessToken } from './keys/access-token.ts'
 import { countRefused } from './ledger/receiver.ts'
+import type { Proxy } from './open-proxy.ts'
 import { createBookAll } from './otlp/book.ts'
 import { createRefusalCounter } from './otlp/refusals.ts'
 import { otlpRoute } from './otlp/route.ts'
@@ -27,8 +28,11 @@ export type SidePort = { readonly url: string; close(): Promise<void> }
 const LOOPBACK = ['127.0.0.1', 'localhost', '::1', '[::1]']
 
 /** OTLP, MCP over HTTP and the pages, as one Hono app; the caller gives it a socket. */
-export function createSidePort(app: App): { hono: Hono; mcp: McpHttpHandler } {
-  const hono = new Hono()
+export function createSidePort(app: App): {
+  hono: Hono<{ Bindings: HttpBindings }>
+  close(): Promise<void>
+} {
+  const hono = new Hono<{ Bindings: HttpBindings }>()
   const mcp = createMcpHandler(
     ({ authInfo }) =>
       createMcpServer({
@@ -49,8 +53,21 @@ export function createSidePort(app: App): { hono: Hono; mcp: McpHttpHandler } {
   hono.route('/', secretRoute(app))
   hono.route('/', connectRoute(connectDeps(app)))
   hono.route('/', otlpRoute(otlpDeps(app)))
+  // Opened by its first request: whoever does not use it does not pay for it.
+  let proxy: Promise<Proxy> | undefined
+  hono.all('/proxy/*', async (c) => {
+    proxy ??= import('./open-proxy.ts').then(({ openProxy }) => openProxy(app))
+    // What could not be opened may open at the next request.
+    proxy.catch(() => {
+      proxy = undefined
+    })
+    return (await proxy).hono.fetch(c.req.raw, c.env)
+  })
   hono.notFound((c) =>
-    c.text('Nothing is here. Outlay answers at /mcp, /v1/logs and /healthz.\n', 404),
+    c.text(
+      'Nothing is here. Outlay answers at /mcp, /v1/logs, /proxy/<provider> and /healthz.\n',
+      404,
+    ),
   )
   hono.onError((error, c) => {
     if (error instanceof UserError) return c.text(`${error.message}\n`, 400)
@@ -60,7 +77,13 @@ export function createSidePort(app: App): { hono: Hono; mcp: McpHttpHandler } {
     )
     return c.text(`Internal error ${id}.\n`, 500)
   })
-  return { hono, mcp }
+  return {
+    hono,
+    async close() {
+      await mcp.close()
+      await (await proxy)?.close()
+    },
+  }
 }
 
 /**
@@ -70,7 +93,7 @@ export function createSidePort(app: App): { hono: Hono; mcp: McpHttpHandler } {
 export async function openSidePort(app: App): Promise<SidePort> {
   const { host, port } = app.config
   await refuseOpenBind(app)
-  const { hono, mcp } = createSidePort(app)
+  const { hono, close } = createSidePort(app)
   const server = createServer(getRequestListener(hono.fetch))
   server.headersTimeout = 20_000
   server.requestTimeout = 60_000
@@ -81,8 +104,8 @@ export async function openSidePort(app: App): Promise<SidePort> {
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
     async close() {
-      await mcp.close()
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      await close()
       server.closeAllConnections()
       await closed
     },
