@@ -5,14 +5,14 @@ import { createGate } from './budgets/gate.ts'
 import { openKeyring } from './keys/keyring.ts'
 import { proxyRoute } from './proxy/route.ts'
 
-export type Proxy = {
+export type OpenProxy = {
   readonly hono: Hono<{ Bindings: HttpBindings }>
   /** Ends what runs, and books it. */
   close(): Promise<void>
 }
 
 /** The proxy with its keys, its budgets and the ledger of an open program. */
-export async function openProxy(app: App): Promise<Proxy> {
+export async function openProxy(app: App): Promise<OpenProxy> {
   const { db, clock, log, providers, config } = app
   const keyring = openKeyring(app)
   const gate = await createGate(app)

@@ -14,8 +14,9 @@ import { newId } from './ids.ts'
 import { connectProvider } from './jobs/connect.ts'
 import { isTokenProblem, type Scope, verifyAccessToken } from './keys/access-token.ts'
 import { countRefused } from './ledger/receiver.ts'
-import type { Proxy } from './open-proxy.ts'
+import type { OpenProxy } from './open-proxy.ts'
 import { createBookAll } from './otlp/book.ts'
+import { createPolicy } from './otlp/policy.ts'
 import { createRefusalCounter } from './otlp/refusals.ts'
 import { otlpRoute } from './otlp/route.ts'
 import { createMcpServer } from './server.ts'
@@ -54,7 +55,7 @@ export function createSidePort(app: App): {
   hono.route('/', connectRoute(connectDeps(app)))
   hono.route('/', otlpRoute(otlpDeps(app)))
   // Opened by its first request: whoever does not use it does not pay for it.
-  let proxy: Promise<Proxy> | undefined
+  let proxy: Promise<OpenProxy> | undefined
   hono.all('/proxy/*', async (c) => {
     proxy ??= import('./open-proxy.ts').then(({ openProxy }) => openProxy(app))
     // What could not be opened may open at the next request.
@@ -94,7 +95,8 @@ export async function openSidePort(app: App): Promise<SidePort> {
   const { host, port } = app.config
   await refuseOpenBind(app)
   const { hono, close } = createSidePort(app)
-  const server = createServer(getRequestListener(hono.fetch))
+  // Its own Response in place of the global one would answer where the proxy has answered already.
+  const server = createServer(getRequestListener(hono.fetch, { overrideGlobalObjects: false }))
   server.headersTimeout = 20_000
   server.requestTimeout = 60_000
   server.keepAliveTimeout = 65_000
@@ -196,7 +198,13 @@ function otlpDeps(app: App): Parameters<typeof otlpRoute>[0] {
   return {
     clock,
     log,
-    bookAll: createBookAll({ db, clock, catalog: app.catalog }),
+    bookAll: createBookAll({
+      db,
+      clock,
+      catalog: app.catalog,
+      tags: app.config.tags,
+      policy: createPolicy(app.config.home),
+    }),
     async authorize(header) {
       if (is_open && !/\bol[kt]_/.test(header ?? '')) return null
       const auth = await authenticate(app, header, 'ingest')

@@ -25,6 +25,7 @@ const KERNEL = [
   'closest',
   'config',
   'errors',
+  'glob',
   'ids',
   'log',
   'money',
@@ -33,14 +34,14 @@ const KERNEL = [
   'usage',
   'version',
 ]
-const ENTRANCES = ['app', 'server', 'side-port', 'runtime', 'main']
+const ENTRANCES = ['app', 'server', 'side-port', 'runtime', 'open-proxy', 'main']
 const SURFACE = ['tool', 'resource', 'params', 'prompts', 'setup']
 
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
   store: [],
   pricing: ['store'],
   ledger: ['store', 'pricing'],
-  budgets: ['store', 'ledger', 'pricing'],
+  budgets: ['store', 'ledger', 'pricing', 'keys'],
   keys: ['store', 'ledger'],
   providers: ['ledger/bucket', 'ledger/event'],
   sync: ['store', 'ledger', 'keys', 'providers', 'pricing'],
@@ -129,7 +130,7 @@ describe.each([
 
 test('providers are named only in their folders, in the mappers and in what people read', () => {
   const allowed =
-    /^src\/(providers\/|otlp\/|local\/|demo\/|pricing\/|setup|config|prompts|keys\/(access-token|fingerprint)|cli\/|corpus\/)|^tools\//
+    /^src\/(providers\/|otlp\/|local\/|demo\/|pricing\/|setup|config|prompts|keys\/(access-token|fingerprint)|cli\/|corpus\/|proxy\/(refusal|route)|jobs\/proxy-url)|^tools\//
   const named = sources.filter(
     (file) => !allowed.test(file) && /anthropic|openai|openrouter/i.test(code(file)),
   )

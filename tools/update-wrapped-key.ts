@@ -1,5 +1,6 @@
 import * as z from 'zod'
-import type { Delivered, KeyRequest } from '../src/jobs/wrapped-keys.ts'
+import type { KeyRequest } from '../src/jobs/key-fields.ts'
+import type { Delivered } from '../src/jobs/wrapped-keys.ts'
 import type { WrappedKey } from '../src/keys/wrapped-key.ts'
 import { oneOf, Row } from '../src/params.ts'
 import { type Call, defineTool, type OpenUrl } from '../src/tool.ts'

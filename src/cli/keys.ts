@@ -1,10 +1,10 @@
 import type { App } from '../app.ts'
 import { UserError } from '../errors.ts'
+import type { KeyRequest } from '../jobs/key-fields.ts'
 import { reportKeys } from '../jobs/key-report.ts'
 import {
   changeKey,
   type Delivered,
-  type KeyRequest,
   provideKey,
   renewKey,
   setKeyState,

@@ -3,12 +3,10 @@ import { changeBudget, createBudget, DEFAULT_THRESHOLDS } from '../budgets/budge
 import { listBudgetUses } from '../budgets/report.ts'
 import { parseLimit } from '../budgets/request.ts'
 import { parseBudgetPeriod } from '../budgets/window.ts'
-import { DAY_MS, HOUR_MS } from '../clock.ts'
-import { rankByDistance } from '../closest.ts'
+import { HOUR_MS } from '../clock.ts'
 import { UserError } from '../errors.ts'
 import { createPlan, takePlan } from '../keys/plan.ts'
 import { createSecretPage } from '../keys/secret-page.ts'
-import { listUpstreamKeys } from '../keys/upstream-key.ts'
 import {
   type Asked,
   changeWrappedKey,
@@ -19,34 +17,12 @@ import {
   revokeWrappedKey,
   rotateWrappedKey,
   type WrappedKey,
-  type WrappedKeyFields,
 } from '../keys/wrapped-key.ts'
 import type { Secret } from '../secret.ts'
-import { findLease } from '../store/lease.ts'
 import type { Db } from '../store/schema.ts'
-import { OWNER_LEASE } from './scheduler.ts'
-import type { OwnerDetail } from './status.ts'
+import { changesOf, type KeyRequest, newFields } from './key-fields.ts'
+import { baseUrlsOf, findSidePort } from './proxy-url.ts'
 
-/** As a person or an assistant says it; absent fields keep their default, or what they are. */
-export type KeyRequest = {
-  readonly providers?: readonly string[] | undefined
-  readonly models?: readonly string[] | undefined
-  readonly addresses?: readonly string[] | undefined
-  readonly tags?: Readonly<Record<string, string>> | undefined
-  readonly user?: string | undefined
-  readonly workspace?: string | undefined
-  readonly on_limit?: 'refuse' | 'clamp' | undefined
-  readonly on_abort?: 'stop' | 'drain' | undefined
-  /** By name: `requests_per_minute`, `tokens_per_minute`, `concurrent_requests`; 0 for none. */
-  readonly limits?: Readonly<Record<string, number>> | undefined
-  /** A date, an instant, or days from now: `30d`. */
-  readonly expires?: string | undefined
-  /** Of a blocking budget of the key's own. */
-  readonly budget_usd?: string | undefined
-  readonly budget_period?: string | undefined
-}
-
-/** How the secret reaches the person: on a page that shows it once, or in the answer. */
 export type Reveal = 'page' | 'inline'
 
 export type Delivered = {
@@ -183,117 +159,6 @@ function refuseUndelivered(side_port: string | undefined, reveal: Reveal, name: 
   throw new UserError(
     `No page can show the key, because no Outlay process has its side port open. Start one (outlay serve), call again with reveal: inline, or run in a terminal: outlay keys create ${name}`,
   )
-}
-
-async function findSidePort({ db, holder }: App): Promise<string | undefined> {
-  const owner = await findLease(db, holder, OWNER_LEASE)
-  return (JSON.parse(owner?.detail ?? '{}') as OwnerDetail).side_port
-}
-
-/** What a client's base URL is set to: https://github.com/openai/openai-node wants the `/v1`. */
-async function baseUrlsOf(
-  { db, config, providers }: App,
-  key: WrappedKey,
-  side_port: string | undefined,
-): Promise<Record<string, string>> {
-  const root = `${side_port ?? `http://${config.host}:${config.port}`}/proxy`
-  const compat = new Set(
-    (await listUpstreamKeys(db)).flatMap((one) => (one.is_compat ? [one.provider] : [])),
-  )
-  const known = new Set(providers.map(({ id }) => id))
-  return Object.fromEntries(
-    key.providers.map((provider) => {
-      if (compat.has(provider) && !known.has(provider))
-        return [provider, `${root}/compat/${provider}`]
-      return [provider, `${root}/${provider}${BASE_PATHS[provider] ?? ''}`]
-    }),
-  )
-}
-
-const BASE_PATHS: Readonly<Record<string, string>> = { openai: '/v1' }
-
-async function newFields(
-  db: Db,
-  request: KeyRequest & { readonly name: string },
-  now: number,
-): Promise<WrappedKeyFields> {
-  const changes = await changesOf(db, request, now)
-  return {
-    models: [],
-    addresses: [],
-    tags: {},
-    user: null,
-    workspace: null,
-    on_limit: 'refuse',
-    on_abort: 'stop',
-    requests_per_minute: null,
-    tokens_per_minute: null,
-    concurrent_requests: null,
-    expires_at: null,
-    ...changes,
-    name: request.name,
-    providers: changes.providers ?? (await listConnected(db)),
-  }
-}
-
-async function changesOf(
-  db: Db,
-  request: KeyRequest & { readonly name?: string | undefined },
-  now: number,
-): Promise<Partial<WrappedKeyFields>> {
-  const { budget_usd: _, budget_period: __, expires, providers, limits, ...fields } = request
-  const given = Object.entries(fields).filter(([, value]) => value !== undefined)
-  return {
-    ...(Object.fromEntries(given) as Partial<WrappedKeyFields>),
-    ...(providers === undefined ? {} : { providers: await checkProviders(db, providers) }),
-    ...(expires === undefined ? {} : { expires_at: parseExpiry(expires, now) }),
-    ...parseLimits(limits ?? {}),
-  }
-}
-
-const LIMITS = ['requests_per_minute', 'tokens_per_minute', 'concurrent_requests'] as const
-
-function parseLimits(limits: Readonly<Record<string, number>>): Partial<WrappedKeyFields> {
-  const unknown = Object.keys(limits).find((name) => !LIMITS.some((one) => one === name))
-  if (unknown !== undefined) {
-    const [near] = rankByDistance(unknown, LIMITS, 1)
-    throw new UserError(
-      `limits: "${unknown.slice(0, 40)}" is none of ${LIMITS.join(', ')}${near ? ` (closest: ${near})` : ''}.`,
-    )
-  }
-  return Object.fromEntries(
-    Object.entries(limits).map(([name, value]) => [name, value === 0 ? null : value]),
-  )
-}
-
-/** Only what has a key of its own can be opened by another. */
-async function checkProviders(db: Db, wanted: readonly string[]): Promise<string[]> {
-  const connected = await listConnected(db)
-  return wanted.map((text) => {
-    const name = text.replace(/^compat\//, '')
-    if (connected.includes(name)) return name
-    const [near] = rankByDistance(name, connected, 1)
-    throw new UserError(
-      `providers: "${name.slice(0, 40)}" has no inference key.${near ? ` Closest: ${near}.` : ''} Connected: ${connected.join(', ') || 'none'}. In a terminal: outlay connect ${name.slice(0, 40)} --kind inference`,
-    )
-  })
-}
-
-async function listConnected(db: Db): Promise<string[]> {
-  const connected = [...new Set((await listUpstreamKeys(db)).map(({ provider }) => provider))]
-  if (connected.length > 0) return connected
-  throw new UserError(
-    'No provider key for inference is connected, so a wrapped key would open nothing. In a terminal: outlay connect <provider> --kind inference',
-  )
-}
-
-function parseExpiry(text: string, now: number): number | null {
-  if (text === 'never') return null
-  const days = /^(\d{1,4})d$/.exec(text)?.[1]
-  if (days !== undefined) return now + Number(days) * DAY_MS
-  const at = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN
-  if (!Number.isNaN(at)) return at
-  throw new UserError('expires: must be a date, an instant, days from now such as 30d, or never.')
 }
 
 /** The key's own budget is the one whose scope is this key alone. */

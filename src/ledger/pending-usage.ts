@@ -1,4 +1,5 @@
-import type { Db, PendingUsageTable } from '../store/schema.ts'
+import type { PendingUsageTable } from '../store/proxy-tables.ts'
+import type { Db } from '../store/schema.ts'
 import type { UsageEvent } from './event.ts'
 
 /** A request that was answered before its work was done: its usage is told later, under the job's id. */

@@ -3,6 +3,7 @@ import type { TokenClass } from '../usage.ts'
 import type { BudgetTables } from './budget-tables.ts'
 import type { LocalTables } from './local-tables.ts'
 import type { NanosColumn } from './money-column.ts'
+import type { ProxyTables } from './proxy-tables.ts'
 import type { TelemetryTables } from './telemetry-tables.ts'
 
 /**
@@ -24,7 +25,6 @@ export type Database = {
   rollup_day: RollupDayTable
   rollup_model_day: Omit<RollupDayTable, 'api_key' | 'workspace' | 'user'>
   ledger_entry: LedgerEntryTable
-  pending_usage: PendingUsageTable
   receiver: ReceiverTable
   connect_page: ConnectPageTable
   access_token: AccessTokenTable
@@ -32,6 +32,7 @@ export type Database = {
   lease: LeaseTable
 } & TelemetryTables &
   LocalTables &
+  ProxyTables &
   BudgetTables
 
 export type Db = Kysely<Database>
@@ -236,19 +237,6 @@ export type LedgerEntryTable = UsageColumns & {
   superseded_by: string | null
   wrapped_key: string | null
   workspace: string | null
-}
-
-export type PendingUsageTable = {
-  provider: string
-  job_id: string
-  api: string
-  wrapped_key: string
-  hold_id: string | null
-  /** The event as it stands, without its usage. */
-  event: string
-  path: string
-  next_poll_at: number
-  deadline_at: number
 }
 
 export type ReceiverTable = {

@@ -34,8 +34,17 @@ const CALLS: readonly [tool: string, args: Record<string, unknown>, says: RegExp
   ['get_price', { model: 'claude-opus-5' }, /input \$5/],
   ['get_status', {}, /anthropic "environment" \(Demo Foundry \(simulated\)\)/],
   ['list_sessions', { period: 'last_7d' }, /No session|session/i],
+  ['check_budget', {}, /all|budget/i],
+  ['list_keys', {}, /key/i],
   ['sync_now', { dry_run: true }, /Would read anthropic "environment"/],
   ['connect_provider', { provider: 'openai' }, /\/connect\/[\w-]{43}/],
+]
+
+/** What cannot be done before a provider key for inference is connected says so. */
+const NEEDS: readonly [tool: string, args: Record<string, unknown>, says: RegExp][] = [
+  ['set_budget', { name: 'all' }, /needs scope/],
+  ['create_wrapped_key', { name: 'ci', providers: ['openai'] }, /--kind inference/],
+  ['update_wrapped_key', { key: 'ci', action: 'pause' }, /key/],
 ]
 
 const COMBINATIONS = (['stdio', 'HTTP'] as const).flatMap((transport) =>
@@ -51,7 +60,7 @@ describe.each(COMBINATIONS)('$client over $transport', ({ transport, connect }) 
 
   test('lists and calls every tool; structured answers fit the declared schema', async () => {
     const { tools } = await client.listTools()
-    expect(CALLS.map(([name]) => name)).toEqual(
+    expect([...CALLS, ...NEEDS].map(([name]) => name)).toEqual(
       expect.arrayContaining(tools.map(({ name }) => name)),
     )
     const ajv = new Ajv2020({ strict: false })
@@ -64,10 +73,19 @@ describe.each(COMBINATIONS)('$client over $transport', ({ transport, connect }) 
     }
   })
 
+  test('what needs more first says what', async () => {
+    for (const [name, args, says] of NEEDS) {
+      const result = await client.callTool({ name, arguments: args })
+      expect(result.isError, name).toBe(true)
+      expect(textOf(result)).toMatch(says)
+    }
+  })
+
   test('reads every resource that is listed, and the templates', async () => {
     const { resources } = await client.listResources()
     const { resourceTemplates } = await client.listResourceTemplates()
     expect(resourceTemplates.map(({ uriTemplate }) => uriTemplate).sort()).toEqual([
+      'outlay://budgets/{id}',
       'outlay://prices/{model}',
       'outlay://setup/{client}',
       'outlay://spend/{period}',
