@@ -1,9 +1,4 @@
-/** Whether a text matches a pattern in which `*` stands for any text, also none; case is ignored. */
-export function matchesGlob(pattern: string, text: string): boolean {
-  return globMatcher(pattern)(text)
-}
-
-/** The same pattern for many texts. */
+/** Whether texts match a pattern in which `*` stands for any text, also none; case is ignored. */
 export function globMatcher(pattern: string): (text: string) => boolean {
   const wanted = pattern.toLowerCase()
   if (!wanted.includes('*')) return (text) => text.toLowerCase() === wanted

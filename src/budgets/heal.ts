@@ -2,7 +2,7 @@ import { HOUR_MS } from '../clock.ts'
 import { appendAudit } from '../keys/audit.ts'
 import type { UsageEvent } from '../ledger/event.ts'
 import { recordEvents } from '../ledger/record.ts'
-import { type Nanos, usdFromNanos } from '../money.ts'
+import { usdFromNanos } from '../money.ts'
 import type { Catalog } from '../pricing/catalog.ts'
 import { nanos } from '../store/columns.ts'
 import type { Holder } from '../store/lease.ts'
@@ -62,23 +62,6 @@ async function closeHold(trx: Db, hold: Overdue, now: number): Promise<void> {
     })
     .where('id', '=', hold.id)
     .execute()
-}
-
-/** What is charged without being known to be owed, over all budgets: for the status. */
-export async function sumUncertain(
-  db: Db,
-  since: number,
-): Promise<{ holds: number; charged_nanos: Nanos }> {
-  const rows = await db
-    .selectFrom('hold')
-    .select(nanos('charged_nanos').as('charged'))
-    .where('state', '=', 'uncertain')
-    .where('admitted_at', '>=', since)
-    .execute()
-  return {
-    holds: rows.length,
-    charged_nanos: rows.reduce((sum, { charged }) => sum + BigInt(charged), 0n),
-  }
 }
 
 type Overdue = SubjectRow & {

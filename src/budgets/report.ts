@@ -6,7 +6,7 @@ import type { Db } from '../store/schema.ts'
 import type { Budget } from './budget.ts'
 import { listBudgets } from './budget.ts'
 import { sumNoticed } from './noticed.ts'
-import { formatScope, hasMembers, scopeMatcher } from './scope.ts'
+import { hasMembers, scopeMatcher } from './scope.ts'
 import { type SubjectRow, subjectOf } from './spent.ts'
 import { rollingMs, type Window, windowAt } from './window.ts'
 
@@ -105,10 +105,6 @@ export function describeUse({ budget, window, uses }: BudgetUse, now: number): B
 export function percentOf(used: Nanos, limit: Nanos): number {
   if (limit === 0n) return used > 0n ? 100 : 0
   return Number((used * 10_000n) / limit) / 100
-}
-
-export function describeScope(budget: Budget): string {
-  return formatScope(budget.scope)
 }
 
 const NO_USE: Use = { member: '', spent_nanos: 0n, held_nanos: 0n, uncertain_nanos: 0n }

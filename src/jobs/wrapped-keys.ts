@@ -96,8 +96,6 @@ export async function changeKey(
   })
 }
 
-export type KeyDeed = 'pause' | 'resume' | 'revoke' | 'rotate'
-
 /** What revoking or rotating at once would do, and the plan that does it. */
 export async function planKeyDeed(
   app: App,

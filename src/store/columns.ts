@@ -6,10 +6,6 @@ export function nanos(column: string): RawBuilder<string> {
   return sql<string>`cast(${sql.ref(column)} as text)`
 }
 
-export function nullableNanos(column: string): RawBuilder<string | null> {
-  return sql<string | null>`cast(${sql.ref(column)} as text)`
-}
-
 export type Cell = string | number | bigint | null
 
 /**

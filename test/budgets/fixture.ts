@@ -16,7 +16,6 @@ import type { Db } from '../../src/store/schema.ts'
 import { NO_USAGE } from '../../src/usage.ts'
 
 export const NOW = Date.UTC(2026, 10, 24, 10)
-export const USD = 1_000_000_000n
 
 /** One model at a nano-dollar a token, so that a test's costs are its token counts. */
 export const catalog = createCatalog({
