@@ -74,7 +74,13 @@ async function measureEncoding(encoding: Encoding, records: number): Promise<Fig
         unit: 'of it',
         target: SHARE_MIN,
         bound: 'at_least',
-        note: `${LIBRARY[encoding]} on the same bytes: ${Math.round(library)} per core and s; our own decoder: ${Math.round(ours)}`,
+        note: `${LIBRARY[encoding]} on the same bytes: ${Math.round(library)} per core and s`,
+      },
+      {
+        name: `${encoding}: of our own decoding`,
+        value: per_core / ours,
+        unit: 'of it',
+        note: `a faster decoder makes this smaller: ${Math.round(ours)} per core and s`,
       },
       {
         name: `${encoding}: memory growth`,

@@ -6,9 +6,14 @@ import type { Signal } from '../../src/otlp/decode-batch.ts'
 type Given = { readonly signal: Signal; readonly encoding: Encoding; readonly body: Uint8Array }
 
 const { signal, encoding, body } = workerData as Given
-try {
-  decode(signal, encoding, Buffer.from(body.buffer))
-  parentPort?.postMessage('taken')
-} catch (error) {
-  parentPort?.postMessage(error instanceof Error ? error.name : 'unknown')
+const started = performance.now()
+parentPort?.postMessage({ result: attempt(), took_ms: performance.now() - started })
+
+function attempt(): string {
+  try {
+    decode(signal, encoding, Buffer.from(body.buffer))
+    return 'taken'
+  } catch (error) {
+    return error instanceof Error ? error.name : 'unknown'
+  }
 }

@@ -217,7 +217,7 @@ const BOMBS: readonly [string, Encoding, string, () => Buffer][] = [
     () => encode({ 1: { 2: Buffer.from(filled('\u0012\0')) } }),
   ],
   ['empty attributes', 'protobuf', 'taken', () => logsBody([Buffer.from(filled('2\0'))])],
-  ['attributes', 'protobuf', 'taken', () => logsBody([attributes(200_000)])],
+  ['attributes', 'protobuf', 'taken', () => logsBody([attributes(900_000)])],
   [
     'lists',
     'protobuf',
@@ -236,12 +236,13 @@ const BOMBS: readonly [string, Encoding, string, () => Buffer][] = [
   ['numbers', 'json', 'TooManyItems', () => Buffer.from(`${JSON_RECORDS}${filled('1,')}1]}]}]}`)],
 ]
 
+/** So many attributes of a log record, each with a key of its own. */
 function attributes(count: number): Buffer {
-  return Buffer.concat(
-    Array.from({ length: count }, (_, index) =>
-      encode({ 6: attribute(index.toString(36), true, 2) }),
-    ),
-  )
+  const one = encode({ 6: attribute('00000', true, 2) })
+  const all = Buffer.alloc(count * one.length, one)
+  for (let index = 0; index < count; index++)
+    all.write(index.toString(36).padStart(5, '0'), index * one.length + one.indexOf('00000'))
+  return all
 }
 
 test.each(BOMBS)(
@@ -252,10 +253,9 @@ test.each(BOMBS)(
       workerData: { signal: 'logs', encoding, body },
       resourceLimits: { maxOldGenerationSizeMb: 160 },
     })
-    const started = performance.now()
-    const [message] = await once(worker, 'message')
-    expect(message).toBe(result)
-    expect(performance.now() - started).toBeLessThan(10_000)
+    const [answer] = await once(worker, 'message')
+    expect(answer.result).toBe(result)
+    expect(answer.took_ms).toBeLessThan(10_000)
     await worker.terminate()
   },
 )

@@ -105,18 +105,17 @@ test('a Codex with a bare base URL is explained in the status until its telemetr
   expect((await reportStatus(app)).problems).not.toContain(sentence)
 })
 
-test('refusals are counted, a flood of them with few writes', async () => {
+test('refusals are counted, each of them', async () => {
   const { app } = await openOutlay()
   const url = await openPort(app)
   const headers = { ...PROTOBUF, 'user-agent': 'curl/8' }
   for (let index = 0; index < 30; index++)
     await send(`${url}/v1/logs`, { headers, body: 'no protobuf' })
-  await new Promise((resolve) => setTimeout(resolve, 1_300))
-  const rows = await app.db
-    .selectFrom('receiver')
-    .select(['signal', 'client', 'rejected'])
-    .execute()
-  expect(rows).toEqual([{ signal: 'refused_400', client: 'unknown', rejected: 30 }])
+  const listRows = () =>
+    app.db.selectFrom('receiver').select(['signal', 'client', 'rejected']).execute()
+  await expect
+    .poll(listRows, { timeout: 10_000 })
+    .toEqual([{ signal: 'refused_400', client: 'unknown', rejected: 30 }])
   expect((await reportStatus(app)).problems).toContain(
     `30 telemetry requests from an unknown client could not be read, last at ${isoTime(NOW)}.`,
   )
