@@ -7,12 +7,12 @@ import type {
   PriceData,
   RuleData,
 } from '../src/pricing/catalog.ts'
-import { exact, type Supplement, supplementRules, toolData } from '../src/pricing/supplement.ts'
 import { TOKEN_CLASSES, type Unit } from '../src/usage.ts'
+import { exact, type Supplement, supplementRules, toolData } from './pricing-supplement.ts'
 
 /**
  * Writes `src/pricing/catalog.json` from the data of @pydantic/genai-prices and our own
- * `src/pricing/supplement.json`, in exact integers. Run it after a change of either:
+ * `scripts/pricing-supplement.json`, in exact integers. Run it after a change of either:
  * node scripts/pricing-catalog.ts
  *
  * What cannot be said exactly with the classes of our usage is not said at all: such a model gets a rule
@@ -98,7 +98,7 @@ export function buildCatalog(): CatalogData {
   const manifest = readJson<{ version: string; license: string; homepage: string }>(
     `../node_modules/${PACKAGE}/package.json`,
   )
-  const supplement = readJson<Supplement>('../src/pricing/supplement.json')
+  const supplement = readJson<Supplement>('./pricing-supplement.json')
   assertKnownModels(supplement)
   return {
     package: PACKAGE,
@@ -145,7 +145,7 @@ function assertKnownModels({ multipliers, inference_geos, unpriced, prices }: Su
   for (const { provider, models } of named)
     for (const name of models)
       if (!providerOf(provider).models.some(({ id }) => id === name))
-        throw new Error(`supplement.json: ${provider} has no model ${name}`)
+        throw new Error(`pricing-supplement.json: ${provider} has no model ${name}`)
 }
 
 function modelData(provider: string, model: ModelInfo, supplement: Supplement): ModelData {

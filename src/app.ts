@@ -38,8 +38,8 @@ export type App = {
   readonly sealer: Sealer
   readonly providers: readonly Provider[]
   readonly http_limits: HttpLimits
-  /** The sync that runs in the background here, if one does; a person's own run ends it and goes first. */
-  readonly background_sync: { abort: AbortController | undefined }
+  /** The sync that runs in the background here, if one does; a person's own runs end it and go first. */
+  readonly background_sync: { abort: AbortController | undefined; runs_before: number }
   /** Aborted when the program closes. */
   readonly closing: AbortSignal
   /** Prices, loaded at the first use: bundled rules under the user's own. */
@@ -72,7 +72,7 @@ export async function openApp(
     sealer: openSealer(config),
     providers,
     http_limits,
-    background_sync: { abort: undefined },
+    background_sync: { abort: undefined, runs_before: 0 },
     closing: closing.signal,
     catalog() {
       catalog ??= openCatalog(config)

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import * as z from 'zod'
 import { closest } from './closest.ts'
 import { UserError } from './errors.ts'
+import { isTimeZone } from './period.ts'
 import { Secret } from './secret.ts'
 
 /** A provider's environment: what `parseConfig` has to know of it. */
@@ -58,6 +59,19 @@ export const Variables = z.object({
     .optional(),
   OUTLAY_SQLITE: z.enum(['auto', 'better-sqlite3', 'node']).default('auto'),
   OUTLAY_PROJECT_NAMES: z.enum(['name', 'hash', 'off']).default('name'),
+  OUTLAY_TAGS: z
+    .string()
+    .default('')
+    .transform((names) =>
+      names
+        .split(',')
+        .map((name) => name.trim())
+        .filter(Boolean),
+    )
+    .refine(
+      (names) => names.every((name) => /^[\w.-]{1,64}$/.test(name)),
+      'must be names of attributes, separated by commas',
+    ),
   OUTLAY_NOW: z
     .string()
     .transform((text) => Date.parse(text))
@@ -81,9 +95,13 @@ export type Config = {
   readonly project_names: 'name' | 'hash' | 'off'
   /** Where the coding assistants keep their sessions, in their own variables. */
   readonly folder_env: FolderEnv
+  /** Telemetry attributes that become tags, besides the usual ones. */
+  readonly tags: readonly string[]
   /** Tests only: the clock stands still here. */
   readonly now: number | undefined
   readonly providers: Readonly<Record<string, ProviderConfig>>
+  /** By provider: where the proxy sends requests, if not to the real host. */
+  readonly upstream_base_urls: Readonly<Record<string, string>>
 }
 
 export type ProviderConfig = {
@@ -102,12 +120,12 @@ const FOLDER_VARIABLES = [
   'XDG_DATA_HOME',
 ] as const
 
-/** Variables that other parts of the product own; they are known here so that typos stand out. */
-const RESERVED = [
-  'OUTLAY_ANTHROPIC_BASE_URL',
-  'OUTLAY_OPENAI_BASE_URL',
-  'OUTLAY_GOOGLE_BASE_URL',
-] as const
+/** Where the proxy reaches a provider, if not at its real host. OpenAI's value ends in `/v1`. */
+const UPSTREAM_ENVS = {
+  anthropic: 'OUTLAY_ANTHROPIC_BASE_URL',
+  openai: 'OUTLAY_OPENAI_BASE_URL',
+  google: 'OUTLAY_GOOGLE_BASE_URL',
+} as const
 
 /**
  * Reads the environment once. An empty value or an unexpanded `${…}` counts as unset.
@@ -120,6 +138,7 @@ export function parseConfig(env: Env, providers: readonly ProviderEnv[]): Config
   refuseUnknown(Object.keys(given), providers)
   const read = parse(Variables, given)
   const home = read.OUTLAY_HOME ?? dataFolder(env)
+  let timezone = read.OUTLAY_TIMEZONE
   return Object.freeze({
     home,
     database: sqliteDatabase(read.OUTLAY_DATABASE_URL, home),
@@ -127,16 +146,33 @@ export function parseConfig(env: Env, providers: readonly ProviderEnv[]): Config
     port: read.OUTLAY_PORT,
     has_side_port: read.OUTLAY_SIDE_PORT === 'on',
     allowed_hosts: read.OUTLAY_ALLOWED_HOSTS,
-    timezone: read.OUTLAY_TIMEZONE ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
+    get timezone() {
+      // Asking for the system's zone loads all of ICU's data: 25 ms that only a question about days pays.
+      timezone ??= Intl.DateTimeFormat().resolvedOptions().timeZone
+      return timezone
+    },
     is_read_only: read.OUTLAY_READ_ONLY,
     master_key: read.OUTLAY_MASTER_KEY,
     master_key_file: read.OUTLAY_MASTER_KEY_FILE ?? join(home, 'master.key'),
     sqlite: read.OUTLAY_SQLITE,
     project_names: read.OUTLAY_PROJECT_NAMES,
     folder_env: folderEnv(env),
+    tags: read.OUTLAY_TAGS,
     now: read.OUTLAY_NOW,
     providers: Object.fromEntries(providers.map((one) => [one.id, providerConfig(one, given)])),
+    upstream_base_urls: upstreamBaseUrls(given),
   })
+}
+
+function upstreamBaseUrls(given: Env): Record<string, string> {
+  const shape = Object.values(UPSTREAM_ENVS).map((name) => [name, BaseUrl.optional()] as const)
+  const read = parse(z.object(Object.fromEntries(shape)), given)
+  return Object.fromEntries(
+    Object.entries(UPSTREAM_ENVS).flatMap(([id, name]) => {
+      const base_url = read[name]
+      return base_url === undefined ? [] : [[id, base_url]]
+    }),
+  )
 }
 
 function providerConfig({ key_env, base_url_env }: ProviderEnv, given: Env): ProviderConfig {
@@ -160,7 +196,7 @@ function parse<Shape extends z.ZodRawShape>(
 function refuseUnknown(names: readonly string[], providers: readonly ProviderEnv[]): void {
   const known = [
     ...Object.keys(Variables.shape),
-    ...RESERVED,
+    ...Object.values(UPSTREAM_ENVS),
     ...providers.map((one) => one.base_url_env),
   ]
   const unknown = names.find((name) => name.startsWith('OUTLAY_') && !known.includes(name))
@@ -180,14 +216,6 @@ function sqliteDatabase(url: string | undefined, home: string): Config['database
     throw new UserError('OUTLAY_DATABASE_URL: PostgreSQL is not supported yet; use sqlite:/path.')
   const path = url?.replace(/^sqlite:(\/\/)?/, '')
   return { kind: 'sqlite', path: path ? resolve(path) : join(home, 'outlay.db') }
-}
-
-function isTimeZone(name: string): boolean {
-  try {
-    return Boolean(new Intl.DateTimeFormat('en', { timeZone: name }))
-  } catch {
-    return false
-  }
 }
 
 function folderEnv(env: Env): FolderEnv {

@@ -19,5 +19,10 @@ export const FromParam = z.string().optional().describe('Date or instant, instea
 export const ToParam = z.string().optional().describe('Excluded end of from; default now.')
 export const LimitParam = z.number().int().min(1).max(100).default(20)
 
+/** A row whose fields the tool's text and the README tell: schemas of every field would cost more than they say. */
+export const Row = z.looseObject({})
+/** A map of texts. */
+export const Texts = z.object({}).catchall(z.string())
+
 /** Money on the wire: a decimal text in dollars with nine places. */
 export const Usd = z.string()

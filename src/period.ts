@@ -8,6 +8,7 @@ export const PERIODS = [
   'last_7d',
   'last_30d',
   'this_week',
+  'last_week',
   'this_month',
   'last_month',
 ] as const
@@ -79,6 +80,7 @@ function namedPeriod(name: PeriodName, now: number, zone: string): Period {
     last_7d: [tomorrow - 7 * DAY_MS, tomorrow],
     last_30d: [tomorrow - 30 * DAY_MS, tomorrow],
     this_week: [weekStart(today), tomorrow],
+    last_week: [weekStart(today) - 7 * DAY_MS, weekStart(today)],
     this_month: [monthStart(today, 0), tomorrow],
     last_month: [monthStart(today, -1), monthStart(today, 0)],
   }
@@ -128,6 +130,20 @@ export function dateOf(at: number, zone: string): number {
   return floorTo(at + zoneOffset(at, zone), DAY_MS)
 }
 
+/** As `dateOf`, for many instants: days on which the clocks are not changed are looked up once. */
+export function createDateOf(zone: string): (at: number) => number {
+  const offsets = new Map<number, number | undefined>()
+  return (at) => {
+    const day = floorTo(at, DAY_MS)
+    if (!offsets.has(day)) {
+      const offset = zoneOffset(day, zone)
+      offsets.set(day, offset === zoneOffset(day + DAY_MS, zone) ? offset : undefined)
+    }
+    const offset = offsets.get(day)
+    return offset === undefined ? dateOf(at, zone) : floorTo(at + offset, DAY_MS)
+  }
+}
+
 /** Monday of the week. */
 export function weekStart(date: number): number {
   return date - ((new Date(date).getUTCDay() + 6) % 7) * DAY_MS
@@ -159,6 +175,14 @@ export function zoneOffset(at: number, zone: string): number {
     value('second'),
   )
   return local - floorTo(at, 1_000)
+}
+
+export function isTimeZone(name: string): boolean {
+  try {
+    return Boolean(new Intl.DateTimeFormat('en', { timeZone: name }))
+  } catch {
+    return false
+  }
 }
 
 const formatters = new Map<string, Intl.DateTimeFormat>()

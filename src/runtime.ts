@@ -1,5 +1,5 @@
 import type { App } from './app.ts'
-import { messageOf } from './errors.ts'
+import { messageOf, UserError } from './errors.ts'
 import { jobs } from './jobs/index.ts'
 import { OWNER_LEASE, startScheduler } from './jobs/scheduler.ts'
 import type { OwnerDetail } from './jobs/status.ts'
@@ -9,6 +9,8 @@ export type Runtime = {
   /** Ready when the first decision on who owns the store has been made. */
   readonly started: Promise<void>
   sidePort(): SidePort | undefined
+  /** Why this owner's side port is not open. */
+  problem(): UserError | undefined
   close(): Promise<void>
 }
 
@@ -20,6 +22,7 @@ const PORT_RETRY_MS = 2_000
  */
 export function startRuntime(app: App): Runtime {
   let side_port: SidePort | undefined
+  let problem: UserError | undefined
   let retry: NodeJS.Timeout | undefined
   let resolveStarted = () => {}
   const started = new Promise<void>((resolve) => {
@@ -38,9 +41,11 @@ export function startRuntime(app: App): Runtime {
     if (!app.config.has_side_port || side_port) return
     try {
       side_port = await openSidePort(app)
+      problem = undefined
       await tell({ side_port: side_port.url })
       app.log.info('listening', { url: side_port.url })
     } catch (error) {
+      problem = error instanceof UserError ? error : undefined
       await tell({ side_port_problem: messageOf(error) })
       app.log.warn(messageOf(error))
       retry = setTimeout(() => {
@@ -70,6 +75,7 @@ export function startRuntime(app: App): Runtime {
   return {
     started,
     sidePort: () => side_port,
+    problem: () => problem,
     async close() {
       await closePort()
       await scheduler.close()

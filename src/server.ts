@@ -13,6 +13,7 @@ import * as z from 'zod'
 import { resources } from '../resources/index.ts'
 import { tools } from '../tools/index.ts'
 import type { App } from './app.ts'
+import { closest } from './closest.ts'
 import { UserError } from './errors.ts'
 import { newId } from './ids.ts'
 import type { Log } from './log.ts'
@@ -76,7 +77,7 @@ function registerTool(server: McpServer, tool: Tool, options: ServerOptions): vo
     {
       title: tool.title,
       description: tool.description,
-      inputSchema: z.strictObject(tool.input),
+      inputSchema: strictInput(tool),
       outputSchema: z.object(tool.output),
       annotations: {
         readOnlyHint: tool.effect === 'read',
@@ -87,6 +88,19 @@ function registerTool(server: McpServer, tool: Tool, options: ServerOptions): vo
     },
     (args, context) => callTool(server, tool, args, context, options),
   )
+}
+
+/** An unknown argument is an error that says which there are: a silently dropped filter gives a wrong figure. */
+function strictInput({ input }: Tool) {
+  const names = Object.keys(input)
+  return z.strictObject(input, {
+    error(issue) {
+      if (issue.code !== 'unrecognized_keys') return undefined
+      const [unknown = ''] = issue.keys
+      const near = closest(unknown, names)
+      return `there is no argument "${unknown}"${near ? ` (closest: ${near})` : ''}; ${names.length > 0 ? `known: ${names.join(', ')}` : 'it takes none'}`
+    },
+  })
 }
 
 async function callTool(

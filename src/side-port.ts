@@ -1,20 +1,26 @@
 import { createServer, type Server } from 'node:http'
-import { getRequestListener } from '@hono/node-server'
+import { getRequestListener, type HttpBindings } from '@hono/node-server'
 import {
   hostHeaderValidation,
   localhostHostValidation,
   localhostOriginValidation,
   originValidation,
 } from '@modelcontextprotocol/hono'
-import { createMcpHandler, type McpHttpHandler } from '@modelcontextprotocol/server'
+import { createMcpHandler } from '@modelcontextprotocol/server'
 import { Hono, type MiddlewareHandler } from 'hono'
 import type { App } from './app.ts'
 import { UserError } from './errors.ts'
 import { newId } from './ids.ts'
 import { connectProvider } from './jobs/connect.ts'
 import { isTokenProblem, type Scope, verifyAccessToken } from './keys/access-token.ts'
+import { countRefused } from './ledger/receiver.ts'
+import type { Proxy } from './open-proxy.ts'
+import { createBookAll } from './otlp/book.ts'
+import { createRefusalCounter } from './otlp/refusals.ts'
+import { otlpRoute } from './otlp/route.ts'
 import { createMcpServer } from './server.ts'
 import { connectRoute } from './ui/connect-page.ts'
+import { secretRoute } from './ui/secret-page.ts'
 import { VERSION } from './version.ts'
 
 export type SidePort = { readonly url: string; close(): Promise<void> }
@@ -22,8 +28,11 @@ export type SidePort = { readonly url: string; close(): Promise<void> }
 const LOOPBACK = ['127.0.0.1', 'localhost', '::1', '[::1]']
 
 /** OTLP, MCP over HTTP and the pages, as one Hono app; the caller gives it a socket. */
-export function createSidePort(app: App): { hono: Hono; mcp: McpHttpHandler } {
-  const hono = new Hono()
+export function createSidePort(app: App): {
+  hono: Hono<{ Bindings: HttpBindings }>
+  close(): Promise<void>
+} {
+  const hono = new Hono<{ Bindings: HttpBindings }>()
   const mcp = createMcpHandler(
     ({ authInfo }) =>
       createMcpServer({
@@ -41,9 +50,24 @@ export function createSidePort(app: App): { hono: Hono; mcp: McpHttpHandler } {
     if ('problem' in auth) return c.json({ error: auth.problem }, auth.status, auth.headers)
     return mcp.fetch(c.req.raw, { authInfo: auth })
   })
+  hono.route('/', secretRoute(app))
   hono.route('/', connectRoute(connectDeps(app)))
+  hono.route('/', otlpRoute(otlpDeps(app)))
+  // Opened by its first request: whoever does not use it does not pay for it.
+  let proxy: Promise<Proxy> | undefined
+  hono.all('/proxy/*', async (c) => {
+    proxy ??= import('./open-proxy.ts').then(({ openProxy }) => openProxy(app))
+    // What could not be opened may open at the next request.
+    proxy.catch(() => {
+      proxy = undefined
+    })
+    return (await proxy).hono.fetch(c.req.raw, c.env)
+  })
   hono.notFound((c) =>
-    c.text('Nothing is here. Outlay answers at /mcp, /v1/logs and /healthz.\n', 404),
+    c.text(
+      'Nothing is here. Outlay answers at /mcp, /v1/logs, /proxy/<provider> and /healthz.\n',
+      404,
+    ),
   )
   hono.onError((error, c) => {
     if (error instanceof UserError) return c.text(`${error.message}\n`, 400)
@@ -53,7 +77,13 @@ export function createSidePort(app: App): { hono: Hono; mcp: McpHttpHandler } {
     )
     return c.text(`Internal error ${id}.\n`, 500)
   })
-  return { hono, mcp }
+  return {
+    hono,
+    async close() {
+      await mcp.close()
+      await (await proxy)?.close()
+    },
+  }
 }
 
 /**
@@ -63,7 +93,7 @@ export function createSidePort(app: App): { hono: Hono; mcp: McpHttpHandler } {
 export async function openSidePort(app: App): Promise<SidePort> {
   const { host, port } = app.config
   await refuseOpenBind(app)
-  const { hono, mcp } = createSidePort(app)
+  const { hono, close } = createSidePort(app)
   const server = createServer(getRequestListener(hono.fetch))
   server.headersTimeout = 20_000
   server.requestTimeout = 60_000
@@ -74,8 +104,8 @@ export async function openSidePort(app: App): Promise<SidePort> {
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
     async close() {
-      await mcp.close()
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      await close()
       server.closeAllConnections()
       await closed
     },
@@ -159,6 +189,25 @@ async function authenticate(
   }
 }
 
+/** On loopback telemetry needs no token; beyond it does. One of ours that is sent is always checked. */
+function otlpDeps(app: App): Parameters<typeof otlpRoute>[0] {
+  const { db, clock, log } = app
+  const is_open = LOOPBACK.includes(app.config.host)
+  return {
+    clock,
+    log,
+    bookAll: createBookAll({ db, clock, catalog: app.catalog }),
+    async authorize(header) {
+      if (is_open && !/\bol[kt]_/.test(header ?? '')) return null
+      const auth = await authenticate(app, header, 'ingest')
+      return 'problem' in auth
+        ? { status: auth.status, message: auth.problem, headers: auth.headers }
+        : { id: auth.token, name: auth.clientId }
+    },
+    onRefused: createRefusalCounter({ log, count: (one) => countRefused(db, one, clock.now()) }),
+  }
+}
+
 function connectDeps(app: App): Parameters<typeof connectRoute>[0] {
   return {
     db: app.db,
@@ -169,6 +218,7 @@ function connectDeps(app: App): Parameters<typeof connectRoute>[0] {
         ? {
             name: provider.name,
             kind: provider.admin.key_help.kind,
+            note: provider.admin.key_help.note,
             url: provider.admin.key_help.url,
           }
         : undefined

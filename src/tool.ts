@@ -19,6 +19,12 @@ export type OpenUrl = { readonly open_url: { readonly message: string; readonly 
 
 type Fields = z.ZodRawShape
 type Data<Shape extends Fields> = z.output<z.ZodObject<Shape>>
+type Answer<Shape extends Fields> = Frozen<Data<Shape>>
+type Frozen<T> = T extends (infer One)[]
+  ? readonly Frozen<One>[]
+  : T extends object
+    ? { readonly [Key in keyof T]: Frozen<T[Key]> }
+    : T
 
 /**
  * One question or action. `read` only looks; `write` adds or changes; `delete` also destroys. A tool is
@@ -32,8 +38,8 @@ export type Tool<Input extends Fields = Fields, Output extends Fields = Fields> 
   readonly description: string
   readonly input: Input
   readonly output: Output
-  handle(args: Data<Input>, call: Call): Promise<Data<Output> | OpenUrl>
-  text(data: Data<Output>): string
+  handle(args: Data<Input>, call: Call): Promise<Answer<Output> | OpenUrl>
+  text(data: Answer<Output>): string
 }
 
 export function defineTool<Input extends Fields, Output extends Fields>(

@@ -34,6 +34,21 @@ export type Usage = Record<TokenClass, number> & {
   readonly units: number
 }
 
+/** Counts as a client tells them; absent is none. */
+export type ToldCounts = {
+  readonly input?: number | undefined
+  /** Input without cached and cache-writing tokens, where the client tells it as well. */
+  readonly uncached_input?: number | undefined
+  /** Input that the client counts apart. */
+  readonly other_input?: number | undefined
+  readonly cache_read?: number | undefined
+  readonly cache_write?: number | undefined
+  readonly output?: number | undefined
+  readonly reasoning?: number | undefined
+  readonly input_audio?: number | undefined
+  readonly output_audio?: number | undefined
+}
+
 export const NO_USAGE: Usage = Object.freeze({
   uncached_input_tokens: 0,
   cache_read_tokens: 0,
@@ -49,3 +64,32 @@ export const NO_USAGE: Usage = Object.freeze({
   unit: null,
   units: 0,
 })
+
+/**
+ * A client's own counts in disjoint classes, as usage of one request. More cache than input can only be
+ * counted beside it, whatever the convention: instrumentations of Anthropic's API pass its counts on.
+ */
+export function countedUsage(
+  told: ToldCounts,
+  how: { input_includes_cache: boolean; output_includes_reasoning: boolean },
+): Usage {
+  const { input = 0, other_input = 0, cache_read = 0, cache_write = 0 } = told
+  const { output = 0, reasoning = 0, input_audio = 0, output_audio = 0 } = told
+  const cached = cache_read + cache_write
+  const uncached = how.input_includes_cache && cached <= input ? input - cached : input
+  const said = how.output_includes_reasoning ? output : output + reasoning
+  return {
+    ...NO_USAGE,
+    requests: 1,
+    uncached_input_tokens: Math.max(
+      0,
+      (told.uncached_input ?? uncached) + other_input - input_audio,
+    ),
+    cache_read_tokens: cache_read,
+    cache_write_5m_tokens: cache_write,
+    input_audio_tokens: input_audio,
+    output_tokens: Math.max(0, said - output_audio),
+    output_audio_tokens: output_audio,
+    reasoning_tokens: Math.min(reasoning, said),
+  }
+}

@@ -14,7 +14,7 @@ export default defineTool({
   },
   output: {
     state: z.enum(['page_ready', 'page_opened', 'declined', 'use_command']),
-    url: z.string().nullable(),
+    url: z.string().describe('or null').nullable(),
     command: z.string(),
     key_needed: z.string(),
     key_page: z.string(),

@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { rankByDistance } from '../src/closest.ts'
 import { UserError } from '../src/errors.ts'
-import type { SpendAnswer } from '../src/ledger/spend-answer.ts'
+import type { SpendAnswer, SpendRow } from '../src/ledger/spend-answer.ts'
 import type { GroupBy } from '../src/ledger/spend-query.ts'
 import { formatUsd, nanosFromUsd } from '../src/money.ts'
 import { FromParam, LimitParam, oneOf, PeriodParam, ToParam, Usd } from '../src/params.ts'
@@ -19,6 +19,7 @@ const GROUPS = [
   'provider_key',
   'workspace',
   'user',
+  'project',
   'session',
   'client',
   'source',
@@ -33,10 +34,13 @@ const Group = z.string().refine(isGroup, {
 })
 const Values = z.union([z.string(), z.array(z.string()).min(1).max(50)])
 
-const Count = z.number().int()
+/** Without bounds, which would be most of the schema's text. */
+const Count = z.number()
+/** The description also keeps the two apart in the schema: some clients know no list of types. */
+const Figure = z.union([z.string().describe('name, id or cost'), Count])
 const Total = z.object({
   cost_usd: Usd,
-  requests: z.number().int().nullable(),
+  requests: Count.optional(),
   input_tokens: Count,
   cached_input_tokens: Count,
   cache_write_tokens: Count,
@@ -70,23 +74,24 @@ export default defineTool({
     limit: LimitParam,
   },
   output: {
-    period: z.object({ name: z.string(), from: z.string(), to: z.string(), timezone: z.string() }),
+    period: z.object({}).catchall(z.string()),
     total: Total,
-    rows: z.array(z.record(z.string(), z.union([z.string(), z.number(), z.null()]))),
+    rows: z.array(z.object({}).catchall(Figure)),
     basis: z.enum(['billed', 'metered', 'mixed', 'none']),
     billed_usd: Usd,
     metered_usd: Usd,
     subscription_list_value_usd: Usd.optional(),
+    superseded_usd: Usd.optional(),
     previous: z
       .object({
         from: z.string(),
         to: z.string(),
         cost_usd: Usd,
-        change_percent: z.number().nullable(),
+        change_percent: z.number().optional(),
       })
       .optional(),
-    complete_through: z.string().nullable(),
-    coverage: z.array(z.record(z.string(), z.string().nullable())),
+    complete_through: z.string().optional(),
+    coverage: z.array(z.object({}).catchall(z.string())),
     notes: z.array(z.string()),
     as_of: z.string(),
     has_more: z.boolean(),
@@ -103,12 +108,10 @@ export default defineTool({
       limit: args.limit,
       now,
     })
-    return answer as Mutable<SpendAnswer>
+    return answer
   },
-  text: (answer) => formatSpend(answer),
+  text: formatSpend,
 })
-
-type Mutable<T> = T extends object ? { -readonly [K in keyof T]: Mutable<T[K]> } : T
 
 function isGroup(text: string): boolean {
   return (GROUPS as readonly string[]).includes(text) || /^tag:[\w.-]{1,64}$/.test(text)
@@ -128,21 +131,10 @@ function parseFilter(filter: Record<string, string | string[]>): Record<string, 
   return Object.fromEntries(Object.entries(filter).map(([name, value]) => [name, [value].flat()]))
 }
 
-type Answer = {
-  period: { name: string; from: string; to: string; timezone: string }
-  total: { cost_usd: string; requests: number | null; input_tokens: number; output_tokens: number }
-  rows: Record<string, string | number | null>[]
-  basis: string
-  previous?:
-    | { cost_usd: string; change_percent: number | null; from: string; to: string }
-    | undefined
-  complete_through: string | null
-  notes: string[]
-}
-
 /** A few lines that say it all: the total, what it is, the rows, what to know. */
-function formatSpend({ period, total, rows, basis, previous, complete_through, notes }: Answer) {
-  const requests = total.requests === null ? '' : `${count(total.requests)} requests, `
+function formatSpend(answer: SpendAnswer): string {
+  const { period, total, rows, basis, previous, complete_through, notes } = answer
+  const requests = total.requests === undefined ? '' : `${count(total.requests)} requests, `
   const lines = [
     `${money(total.cost_usd)} from ${period.from} to ${period.to} (end excluded), ${BASIS[basis]}; ${requests}${count(total.input_tokens)} input and ${count(total.output_tokens)} output tokens.`,
   ]
@@ -150,7 +142,7 @@ function formatSpend({ period, total, rows, basis, previous, complete_through, n
     lines.push(
       `Before (${previous.from} to ${previous.to}): ${money(previous.cost_usd)}${change(previous.change_percent)}.`,
     )
-  for (const row of rows) lines.push(`- ${formatRow(row)}`)
+  for (const row of rows) lines.push(`- ${formatRow(row, previous !== undefined)}`)
   if (complete_through) lines.push(`Complete through ${complete_through.slice(0, 16)}Z.`)
   return [...lines, ...notes.map((note) => `Note: ${note}`)].join('\n')
 }
@@ -162,21 +154,23 @@ const BASIS: Readonly<Record<string, string>> = {
   none: 'no source',
 }
 
-function formatRow(row: Record<string, string | number | null>): string {
+function formatRow(row: SpendRow, is_compared: boolean): string {
   const names = GROUPS.filter((group) => group in row).map((group) => row[group])
   const tags = Object.keys(row).filter((name) => name.startsWith('tag:') && !name.endsWith('_id'))
   const label = [...names, ...tags.map((name) => row[name])].join(' / ')
-  const share = row['share_percent'] === null ? '' : `, ${row['share_percent']} %`
-  const moved = 'change_percent' in row ? change(row['change_percent'] as number | null) : ''
-  return `${label}: ${money(String(row['cost_usd']))}${share}${moved}`
+  const { cost_usd, share_percent, change_percent } = row
+  const share = share_percent === undefined ? '' : `, ${share_percent} %`
+  const has_time = TIMES.some((time) => time in row)
+  const moved = is_compared && !has_time ? change(change_percent as number | undefined) : ''
+  return `${label}: ${money(String(cost_usd))}${share}${moved}`
 }
 
 function money(usd: string): string {
   return formatUsd(nanosFromUsd(usd))
 }
 
-function change(percent: number | null): string {
-  if (percent === null) return ', new'
+function change(percent: number | undefined): string {
+  if (percent === undefined) return ', new'
   return `, ${percent > 0 ? '+' : ''}${percent} %`
 }
 

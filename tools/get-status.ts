@@ -2,6 +2,12 @@ import * as z from 'zod'
 import type { StatusReport } from '../src/jobs/status.ts'
 import { defineTool } from '../src/tool.ts'
 
+/** The description keeps "text or null" from becoming a list of types, which some clients do not know. */
+const Maybe = z.string().describe('or null').nullable()
+const Facts = z.object({}).catchall(z.union([Maybe, z.number()]))
+
+const Connection = z.object({ streams: z.array(Facts) }).catchall(Maybe)
+
 export default defineTool({
   name: 'get_status',
   title: 'Get status',
@@ -12,23 +18,19 @@ export default defineTool({
   output: {
     version: z.string(),
     node: z.string(),
-    store: z.object({ driver: z.string(), path: z.string() }),
+    store: z.object({}).catchall(z.string()),
     owner: z.enum(['this', 'other', 'none']),
-    side_port: z.string().nullable(),
-    connections: z.array(z.record(z.string(), z.unknown())),
-    receivers: z.array(z.record(z.string(), z.unknown())),
+    side_port: Maybe,
+    connections: z.array(Connection),
+    receivers: z.array(Facts),
     problems: z.array(z.string()),
     as_of: z.string(),
   },
   async handle(_, { app }) {
     const { reportStatus } = await import('../src/jobs/status.ts')
-    const status = await reportStatus(app)
-    return {
-      ...status,
-      connections: [...status.connections],
-      receivers: [...status.receivers],
-      problems: [...status.problems],
-    }
+    const { connections, ...status } = await reportStatus(app)
+    type Connections = z.output<typeof Connection>[]
+    return { ...status, connections: connections as unknown as Connections }
   },
   text: (status) => formatStatus(status as unknown as StatusReport),
 })

@@ -56,6 +56,11 @@ export type Settlement = {
   readonly hold_id: string | null
   /** The ledger entry of the request: always, whatever its quality. */
   readonly event: UsageEvent
+  /**
+   * Entries that the same request is billed with, under ids `<event.id>.<n>`. Their cost is in `cost_nanos`
+   * too: settled later, it could find the room that the hold gave back taken.
+   */
+  readonly beside?: readonly UsageEvent[]
   /** What the blocking budgets are charged; null: unknown, so that the whole hold stays charged. */
   readonly cost_nanos: Nanos | null
 }

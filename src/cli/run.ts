@@ -20,9 +20,12 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   import: async () => (await import('./import.ts')).importCommand,
   verify: async () => (await import('./verify.ts')).verify,
   tokens: async () => (await import('./tokens.ts')).tokens,
+  keys: async () => (await import('./keys.ts')).keys,
+  budgets: async () => (await import('./budgets.ts')).budgets,
   'rotate-key': async () => (await import('./rotate-key.ts')).rotateKey,
   env: async () => (await import('./env.ts')).env,
   doctor: async () => (await import('./doctor.ts')).doctor,
+  demo: async () => (await import('./demo.ts')).demo,
 }
 
 /** Runs one command line. Exit codes: 0 done, 1 it failed, 2 wrong usage. */

@@ -14,12 +14,25 @@ export const serve: Command = {
     const { startRuntime } = await import('../runtime.ts')
     const runtime = startRuntime(app)
     await runtime.started
+    // Without stdio there is nothing to wait for but the port: a taken or forbidden one ends it here.
+    const problem = runtime.problem()
+    if (problem) {
+      await runtime.close()
+      throw problem
+    }
     if (!runtime.sidePort())
       app.log.info('waiting: another Outlay owns this store; this one takes over when it ends')
-    await new Promise<void>((resolve) => {
-      process.stopping.addEventListener('abort', () => resolve(), { once: true })
-    })
+    await untilStopped(process.stopping)
     await runtime.close()
     return 0
   },
+}
+
+/** The timers of the jobs do not keep a process alive; a reader that waits for its turn must stay. */
+async function untilStopped(stopping: AbortSignal): Promise<void> {
+  const alive = setInterval(() => {}, 2 ** 30)
+  await new Promise<void>((resolve) => {
+    stopping.addEventListener('abort', () => resolve(), { once: true })
+  })
+  clearInterval(alive)
 }

@@ -32,6 +32,10 @@ export const sync: Command = {
     if (state === 'nothing_connected')
       print('No provider is connected. Run: outlay connect <provider>')
     else if (state === 'dry_run') print(`Would read ${connections.join(', ')}.`)
+    else if (state === 'running')
+      print(
+        `Another Outlay process is reading at this moment: what it reads is there when it is done. ${rows} rows were read here.`,
+      )
     else print(`Synced ${connections.join(', ')}: ${rows} rows read.`)
     for (const failure of failures) stderr.write(`${failure}\n`)
     return state === 'failed' || state === 'nothing_connected' ? 1 : 0

@@ -1,3 +1,4 @@
+import { closeLostHolds } from '../budgets/heal.ts'
 import { DAY_MS, isoTime } from '../clock.ts'
 import { backUp, listBackups, pruneBackups } from '../store/backup.ts'
 import { importJob } from './import.ts'
@@ -9,7 +10,8 @@ const BACKUPS_KEPT = 3
 /** Reads what the providers reported since, and goes on with the backfill. */
 const syncJob: Job = {
   name: 'sync',
-  async isDue({ db, clock, config }) {
+  async isDue({ db, clock, config, background_sync }) {
+    if (background_sync.runs_before > 0) return false
     const now = clock.now()
     const due = await db
       .selectFrom('connection')
@@ -78,4 +80,23 @@ const backupJob: Job = {
   },
 }
 
-export const jobs: readonly Job[] = [syncJob, backupJob, importJob]
+/** Holds of a process that is gone stay charged; this closes them once their request is certainly over. */
+const healJob: Job = {
+  name: 'heal',
+  async isDue({ db, clock }) {
+    const overdue = await db
+      .selectFrom('hold')
+      .select('id')
+      .where('state', '=', 'open')
+      .where('deadline_at', '<=', clock.now())
+      .limit(1)
+      .executeTakeFirst()
+    return overdue !== undefined
+  },
+  async run({ db, holder, clock, log, catalog }) {
+    const closed = await closeLostHolds({ db, holder, catalog: await catalog(), now: clock.now() })
+    if (closed > 0) log.warn('holds of a process that is gone stay charged', { holds: closed })
+  },
+}
+
+export const jobs: readonly Job[] = [syncJob, backupJob, importJob, healJob]

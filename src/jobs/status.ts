@@ -3,7 +3,9 @@ import { isoTime, MINUTE_MS, utcDate } from '../clock.ts'
 import { listConnections } from '../keys/connection.ts'
 import { findLease } from '../store/lease.ts'
 import type { Db } from '../store/schema.ts'
+import { DIRECTORY_STREAM } from '../sync/stream.ts'
 import { VERSION } from '../version.ts'
+import { listRefusalProblems } from './refusals.ts'
 import { OWNER_LEASE } from './scheduler.ts'
 import { isSyncing } from './sync.ts'
 
@@ -86,7 +88,9 @@ export async function reportStatus(app: App): Promise<StatusReport> {
       ...connections.flatMap((one) => connectionProblems(one, clock.now())),
       ...reports.flatMap(streamProblems),
       ...(await quarantineProblems(db)),
+      ...(await emptiedProblems(db)),
       ...emptyProblems(reports, receivers),
+      ...(await listRefusalProblems(db, clock.now())),
       ...portProblems(owner?.detail),
     ],
     as_of: isoTime(clock.now()),
@@ -137,7 +141,9 @@ function stateOf(
   now: number,
 ): ConnectionReport['state'] {
   if (connection.duplicate_of !== null) return 'duplicate'
-  if (streams.some(({ status }) => status === 'auth_failed' || status === 'failed'))
+  // Without names figures are complete all the same.
+  const reports = streams.filter(({ stream }) => stream !== DIRECTORY_STREAM)
+  if (reports.some(({ status }) => status === 'auth_failed' || status === 'failed'))
     return 'needs_attention'
   if ((connection.paused_until ?? 0) > now) return 'paused'
   if (syncing) return 'syncing'
@@ -181,13 +187,40 @@ async function quarantineProblems(db: Db): Promise<string[]> {
     .selectFrom('quarantined_row')
     .innerJoin('sync_stream', 'sync_stream.id', 'quarantined_row.stream_id')
     .innerJoin('connection', 'connection.id', 'sync_stream.connection_id')
-    .select((eb) => ['provider', 'stream', eb.fn.sum<number>('count').as('count')])
+    .select((eb) => [
+      'provider',
+      'stream',
+      eb.fn.sum<number>('count').as('count'),
+      eb.fn.min<string>('reason').as('reasons'),
+    ])
     .groupBy(['provider', 'stream'])
     .execute()
   return rows.map(
-    ({ provider, stream, count }) =>
-      `${count} rows of ${provider} ${stream} could not be read and are left out; they are asked for again at every sync.`,
+    ({ provider, stream, count, reasons }) =>
+      `${count} ${count === 1 ? 'row' : 'rows'} of ${provider} ${stream} could not be read and ${count === 1 ? 'is' : 'are'} left out (${reasons}). They are asked for again until they can be read; if that lasts, a newer Outlay may know them.`,
   )
+}
+
+/** A provider that lost its own report for a while must not take the figures along. */
+async function emptiedProblems(db: Db): Promise<string[]> {
+  const rows = await db
+    .selectFrom('suspect_bucket')
+    .innerJoin('sync_stream', 'sync_stream.id', 'suspect_bucket.stream_id')
+    .innerJoin('connection', 'connection.id', 'sync_stream.connection_id')
+    .select((eb) => [
+      'provider',
+      'stream',
+      eb.fn.countAll<number>().as('count'),
+      eb.fn.min('bucket_start').as('first'),
+      eb.fn.max('bucket_start').as('last'),
+    ])
+    .groupBy(['provider', 'stream'])
+    .execute()
+  return rows.map(({ provider, stream, count, first, last }) => {
+    const days =
+      utcDate(first) === utcDate(last) ? utcDate(first) : `${utcDate(first)} to ${utcDate(last)}`
+    return `${provider} ${stream} reports nothing any more for ${count} ${count === 1 ? 'bucket' : 'buckets'} that had figures (${days}). They stay until a second read, an hour later, says the same.`
+  })
 }
 
 function emptyProblems(
@@ -204,6 +237,8 @@ async function listReceivers(db: Db): Promise<ReceiverReport[]> {
   const rows = await db
     .selectFrom('receiver')
     .selectAll()
+    .where('signal', '<>', 'misdirected')
+    .where('signal', 'not like', 'refused%')
     .orderBy('last_received_at', 'desc')
     .limit(50)
     .execute()

@@ -49,8 +49,9 @@ function run(
 ): SyncHandle {
   let rows = 0
   let is_waiting = true
+  app.background_sync.runs_before += 1
   app.background_sync.abort?.abort()
-  const answer = syncConnections(app, {
+  const run = syncConnections(app, {
     provider: asked.provider,
     since: asked.since,
     is_forced: true,
@@ -60,7 +61,10 @@ function run(
       rows = Math.max(rows, step.rows)
       if (is_waiting) asked.progress?.(rows, undefined, formatProgress(step)).catch(() => {})
     },
-  }).then((outcomes): SyncAnswer => {
+  }).finally(() => {
+    app.background_sync.runs_before -= 1
+  })
+  const answer = run.then((outcomes): SyncAnswer => {
     const failures = outcomes.flatMap((one) =>
       one.failures.map(({ stream, problem }) => `${one.provider} ${stream}: ${problem}`),
     )

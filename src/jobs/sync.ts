@@ -1,5 +1,4 @@
 import type { App } from '../app.ts'
-import { MINUTE_MS } from '../clock.ts'
 import { UpstreamError, UserError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import {
@@ -13,7 +12,8 @@ import { createGet } from '../providers/http.ts'
 import { createPages } from '../providers/pages.ts'
 import type { AdminApi, Provider } from '../providers/provider.ts'
 import { findLease, type Holder, releaseLease, takeLease } from '../store/lease.ts'
-import { type RunOptions, type RunResult, runConnection } from '../sync/run.ts'
+import { failConnection, type RunOptions, type RunResult, runConnection } from '../sync/run.ts'
+import { hasDueWork, wasReadSince } from '../sync/stream.ts'
 
 export type SyncRequest = RunOptions & {
   /** Only this provider, or all. */
@@ -81,7 +81,7 @@ async function syncOne(
   // Each run holds for itself: two runs of one process exclude each other too.
   const holder = { ...app.holder, id: newId('run') }
   const nothing = { provider, name, rows: 0, failures: [], is_busy: false }
-  if (!request.is_forced && (connection.paused_until ?? 0) > app.clock.now()) return nothing
+  if (!request.is_forced && !(await isDue(app, connection))) return nothing
   if (!(await awaitLease(app, holder, lease, request))) return { ...nothing, is_busy: true }
   const renewal = setInterval(() => {
     takeLease(db, holder, { name: lease, ttl_ms: LEASE_TTL_MS }).catch(() => {})
@@ -92,6 +92,10 @@ async function syncOne(
     clearInterval(renewal)
     await releaseLease(db, holder, lease)
   }
+}
+
+async function isDue({ db, clock }: App, { id, paused_until }: Connection): Promise<boolean> {
+  return (paused_until ?? 0) <= clock.now() && (await hasDueWork(db, id, clock.now()))
 }
 
 /** A person's run lets a run in the background end its step first; another process is not waited for. */
@@ -120,8 +124,7 @@ async function readConnection(
   const { fast, slow, close } = await openHttp(app, connection, provider.admin, request)
   try {
     const live = await identifyOnce(app, connection, provider, fast.get)
-    if ('problem' in live)
-      return { rows: 0, failures: [{ stream: 'identify', problem: live.problem }] }
+    if ('failures' in live) return live
     if (live.duplicate_of !== null) return { rows: 0, failures: [] }
     return await runConnection(
       {
@@ -170,7 +173,7 @@ async function openHttp(
     signal,
     ...app.http_limits,
     patience_ms: is_background ? 0 : PATIENCE_MS,
-    onSkew: (clock_skew_ms: number) => {
+    onSkew: (clock_skew_ms: number | null) => {
       app.db
         .updateTable('connection')
         .set({ clock_skew_ms })
@@ -200,9 +203,10 @@ function environmentKeyTexts(app: App) {
 async function identifyOnce(
   app: App,
   connection: Connection,
-  { admin, name }: Provider,
+  provider: Provider,
   get: Parameters<AdminApi['identify']>[0],
-): Promise<Connection | { problem: string }> {
+): Promise<Connection | RunResult> {
+  const { admin } = provider
   if (!admin || connection.origin === 'stored') return connection
   try {
     const organization = await admin.identify(get)
@@ -210,9 +214,14 @@ async function identifyOnce(
     return await assignOrganization(app.db, given)
   } catch (error) {
     if (!(error instanceof UpstreamError)) throw error
-    if (error.status === 429)
-      await pauseConnection(app.db, connection.id, app.clock.now() + MINUTE_MS)
-    return { problem: `${name}: ${error.message}` }
+    const { db, clock } = app
+    const { id: connection_id, updated_at } = connection
+    // The same key was read before: whose it is stands, and each report speaks for itself.
+    if (error.status !== 429 && (await wasReadSince(db, connection_id, updated_at)))
+      return connection
+    const pause = (until: number) => pauseConnection(db, connection_id, until)
+    const given = { db, provider_info: provider, admin, connection_id, now: clock.now, pause }
+    return failConnection(given, error)
   }
 }
 

@@ -1,8 +1,11 @@
 import { sql } from 'kysely'
+import { bumpRevision } from '../store/revision.ts'
 import type { Db } from '../store/schema.ts'
 import { appendAudit } from './audit.ts'
 import { sealContext } from './connection.ts'
 import { type Sealer, sealedWith } from './seal.ts'
+import { secretPageContext } from './secret-page.ts'
+import { upstreamSealContext } from './upstream-key.ts'
 
 /**
  * Replaces the master key. The file first holds both keys, then every provider key is sealed again in
@@ -19,15 +22,13 @@ export async function rotateMasterKey(
   await sql`pragma synchronous = full`.execute(db)
   try {
     const result = await db.transaction().execute(async (trx) => {
-      const opened = (await listSealed(trx)).map(({ id, sealed_key }) => ({
-        id,
-        key: sealer.open(sealed_key, sealContext(id)),
+      const opened = (await listSealed(trx)).map((one) => ({
+        ...one,
+        secret: sealer.open(one.sealed, one.context),
       }))
       const { id: key_id } = sealer.keys.add()
-      for (const { id, key } of opened) {
-        const sealed_key = sealer.seal(key, sealContext(id))
-        await trx.updateTable('connection').set({ sealed_key }).where('id', '=', id).execute()
-      }
+      for (const { secret, context, save } of opened) await save(sealer.seal(secret, context))
+      await bumpRevision(trx, 'keys')
       const detail = { key_id, resealed: opened.length }
       await appendAudit(trx, { at, actor, action: 'master_key.rotate', subject: key_id, detail })
       return detail
@@ -42,16 +43,56 @@ export async function rotateMasterKey(
 /** Also tidies up after a rotation that was cut short. */
 async function dropUnusedKeys(db: Db, sealer: Sealer): Promise<void> {
   await db.transaction().execute(async (trx) => {
-    const sealed = await listSealed(trx)
-    sealer.keys.keep(new Set(sealed.map(({ sealed_key }) => sealedWith(sealed_key))))
+    const all = await listSealed(trx)
+    sealer.keys.keep(new Set(all.map(({ sealed }) => sealedWith(sealed))))
   })
 }
 
-async function listSealed(db: Db): Promise<{ id: string; sealed_key: string }[]> {
-  return db
+type Sealed = {
+  readonly sealed: string
+  readonly context: string
+  save(sealed: string): Promise<unknown>
+}
+
+/** Everything in the store that only the master key opens. */
+async function listSealed(db: Db): Promise<Sealed[]> {
+  const connections = await db
     .selectFrom('connection')
     .select(['id', 'sealed_key'])
     .where('sealed_key', 'is not', null)
-    .$narrowType<{ sealed_key: string }>()
     .execute()
+  const upstreams = await db
+    .selectFrom('upstream_key')
+    .select(['id', 'sealed_key'])
+    .where('sealed_key', 'is not', null)
+    .execute()
+  const pages = await db
+    .selectFrom('secret_page')
+    .select(['nonce_hash', 'sealed_secret'])
+    .where('sealed_secret', 'is not', null)
+    .execute()
+  return [
+    ...connections.map(({ id, sealed_key }) => ({
+      sealed: sealed_key ?? '',
+      context: sealContext(id),
+      save: (next: string) =>
+        db.updateTable('connection').set({ sealed_key: next }).where('id', '=', id).execute(),
+    })),
+    ...upstreams.map(({ id, sealed_key }) => ({
+      sealed: sealed_key ?? '',
+      context: upstreamSealContext(id),
+      save: (next: string) =>
+        db.updateTable('upstream_key').set({ sealed_key: next }).where('id', '=', id).execute(),
+    })),
+    ...pages.map(({ nonce_hash, sealed_secret }) => ({
+      sealed: sealed_secret ?? '',
+      context: secretPageContext(nonce_hash),
+      save: (next: string) =>
+        db
+          .updateTable('secret_page')
+          .set({ sealed_secret: next })
+          .where('nonce_hash', '=', nonce_hash)
+          .execute(),
+    })),
+  ]
 }

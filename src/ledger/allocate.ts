@@ -46,15 +46,21 @@ export function createAllocator(usage: readonly UsageCell[]): (cost: CostCell) =
   return function allocate(cost) {
     const open = OPEN_DIMENSIONS.filter((name) => cost.dims[name] === null)
     if (open.length === 0) return [share(cost, cost.dims, cost.nanos, false)]
-    const weighted = listMatches(cost)
-      .map((cell) => ({ cell, weight: cell.weight(cost.component) }))
-      .filter(({ weight }) => weight > 0)
+    const close = weigh(cost, listMatches(cost))
+    const weighted = close.length > 0 ? close : weigh(cost, listLooseMatches(cost))
     if (weighted.length === 0) return [share(cost, cost.dims, cost.nanos, false)]
     const parts = split(
       cost.nanos,
       weighted.map(({ weight }) => BigInt(weight)),
     )
-    return weighted.map(({ cell }, i) => share(cost, cell.dims, parts[i] ?? 0n, true))
+    return weighted.map(({ cell }, i) =>
+      share(
+        cost,
+        cell.dims,
+        parts[i] ?? 0n,
+        open.some((name) => cell.dims[name] !== null),
+      ),
+    )
   }
 
   function listMatches({ dims }: CostCell): readonly UsageCell[] {
@@ -63,6 +69,19 @@ export function createAllocator(usage: readonly UsageCell[]): (cost: CostCell) =
     const index = indexes.get(signature) ?? indexUsage(reported)
     indexes.set(signature, index)
     return index.get(keyOf(dims, reported)) ?? []
+  }
+
+  /**
+   * Usage of another report generation breaks out less than the cost does; what it leaves open is no
+   * contradiction. The model has to be right all the same.
+   */
+  function listLooseMatches({ dims }: CostCell): readonly UsageCell[] {
+    const reported = MATCHED_DIMENSIONS.filter((name) => dims[name] !== null)
+    return usage.filter((cell) =>
+      reported.every(
+        (name) => cell.dims[name] === dims[name] || (cell.dims[name] === null && name !== 'model'),
+      ),
+    )
   }
 
   function indexUsage(reported: readonly MatchedDimension[]): Map<string, UsageCell[]> {
@@ -77,6 +96,12 @@ export function createAllocator(usage: readonly UsageCell[]): (cost: CostCell) =
     }
     return index
   }
+}
+
+function weigh({ component }: CostCell, cells: readonly UsageCell[]) {
+  return cells
+    .map((cell) => ({ cell, weight: cell.weight(component) }))
+    .filter(({ weight }) => weight > 0)
 }
 
 function keyOf(dims: CellDimensions, names: readonly MatchedDimension[]): string {

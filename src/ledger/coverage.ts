@@ -14,6 +14,8 @@ export type Coverage = {
   readonly metered: Stretch | null
   /** From here on the connection speaks for its provider; what others saw of it is not added. */
   readonly speaks_from: number | null
+  /** A removed connection speaks up to where it was read; null: it is live. */
+  readonly speaks_until: number | null
   readonly last_read_at: number | null
 }
 
@@ -26,6 +28,7 @@ export async function listCoverage(db: Db): Promise<Coverage[]> {
       'connection.id as connection_id',
       'connection.provider',
       'connection.name',
+      'connection.removed_at',
       'view',
       'settle_ms',
       'watermark',
@@ -41,7 +44,8 @@ export async function listCoverage(db: Db): Promise<Coverage[]> {
   return [...connections.values()].flatMap((streams) => {
     const [first] = streams
     if (!first) return []
-    const { connection_id, provider, name } = first
+    const { connection_id, provider, name, removed_at } = first
+    const ends = streams.flatMap(({ watermark }) => watermark ?? [])
     const billed = common(streams.filter((row) => row.view !== 'usage').map(completeDays))
     const metered = common(streams.filter((row) => row.view !== 'cost').map(readStretch))
     const starts = streams.flatMap(({ covered_from }) => covered_from ?? [])
@@ -53,6 +57,7 @@ export async function listCoverage(db: Db): Promise<Coverage[]> {
       billed,
       metered,
       speaks_from: starts.length > 0 ? Math.min(...starts) : null,
+      speaks_until: removed_at === null ? null : Math.max(...ends),
       last_read_at: reads.length > 0 ? Math.max(...reads) : null,
     }
   })

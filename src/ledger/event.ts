@@ -21,6 +21,12 @@ export type UsageEvent = {
   readonly session_id: string | null
   /** The provider's own request id, where the source knows it. */
   readonly request_id: string | null
+  /** The id of the provider's answer, where it is another one than the request's. */
+  readonly response_id?: string | null
+  /** Says who sent it, to match what names no session: the same of all that one program sends. */
+  readonly origin?: string | null
+  /** Counts only where the client's better source is silent. */
+  readonly is_fallback?: boolean
   readonly user: string | null
   /** The last segment of the project's folder, or a hash of its path; never the path. */
   readonly project: string | null
@@ -37,4 +43,15 @@ export type UsageEvent = {
   readonly tags: Readonly<Record<string, string>>
   /** The entry of the same request that this one says more than, and takes the place of. */
   readonly replaces?: string | null
+  /** The wrapped key that the request came with, and the workspace that the key belongs to. */
+  readonly wrapped_key?: string | null
+  readonly workspace?: string | null
+  /** How sure the counts are; null where the source does not say. */
+  readonly quality?: UsageQuality | null
 }
+
+/**
+ * `exact`: the provider's own counts. `estimated`: worked out from what was seen of a broken answer.
+ * `missing`: the request happened and nothing is known, so that it has no cost either.
+ */
+export type UsageQuality = 'exact' | 'estimated' | 'missing'

@@ -1,6 +1,7 @@
 import { rankByDistance } from '../closest.ts'
 import { UserError } from '../errors.ts'
 import type { Db } from '../store/schema.ts'
+import { settlePending } from './pending.ts'
 import type { GroupBy, SpendFilter } from './spend-query.ts'
 
 /** The names of ids, of all connections together: ids are unique at their provider. */
@@ -15,6 +16,7 @@ const KINDS: Readonly<Record<string, string>> = {
   provider_key: 'api_key',
   workspace: 'workspace',
   user: 'user',
+  wrapped_key: 'wrapped_key',
 }
 
 /** How "none" reads in an answer. */
@@ -23,16 +25,19 @@ const NONE: Readonly<Record<string, string>> = {
   provider_key: '(no key)',
   workspace: '(none)',
   user: '(no user)',
+  project: '(no project)',
   session: '(no session)',
   client: '(unknown client)',
   wrapped_key: '(no wrapped key)',
 }
 
 export async function loadNames(db: Db): Promise<Names> {
-  const rows = await db
-    .selectFrom('directory_entry')
-    .select(['kind', 'id', 'name', 'is_default'])
-    .execute()
+  const listed = await db.selectFrom('directory_entry').select(['kind', 'id', 'name']).execute()
+  const keys = await db.selectFrom('wrapped_key').select(['id', 'name']).execute()
+  const rows: readonly { kind: string; id: string; name: string }[] = [
+    ...listed,
+    ...keys.map((key) => ({ kind: 'wrapped_key', ...key })),
+  ]
   const names = new Map(rows.map(({ kind, id, name }) => [`${kind}:${id}`, name]))
   return {
     name(group, id) {
@@ -60,6 +65,7 @@ export async function resolveFilter(
   names: Names,
   filter: Readonly<Record<string, readonly string[]>>,
 ): Promise<SpendFilter> {
+  await settlePending(db)
   const resolved: Record<string, string[]> = {}
   for (const [group, texts] of Object.entries(filter)) {
     const stored = await listStored(db, group as GroupBy)
@@ -98,11 +104,14 @@ async function listStored(db: Db, group: GroupBy): Promise<string[] | undefined>
     workspace: 'workspace',
     user: 'user',
   }
-  const entry_columns: Readonly<Record<string, 'model' | 'user' | 'client' | 'session_id'>> = {
+  const entry_columns: Readonly<Record<string, EntryColumn>> = {
     model: 'model',
     user: 'user',
+    project: 'project',
     client: 'client',
     session: 'session_id',
+    wrapped_key: 'wrapped_key',
+    workspace: 'workspace',
   }
   if (group === 'source') return ['admin_api', 'otlp', 'local_log', 'proxy']
   if (group === 'provider') return listProviders(db)
@@ -120,18 +129,31 @@ async function listStored(db: Db, group: GroupBy): Promise<string[] | undefined>
     values.push(...rows.map(({ value }) => value))
   }
   if (entry_column) {
-    const rows = await db
-      .selectFrom('ledger_entry')
-      .select(`${entry_column} as value`)
-      .distinct()
-      .execute()
-    values.push(...rows.map(({ value }) => value))
+    values.push(...(await listEntryValues(db, entry_column)))
   }
   return [...new Set(values.map((value) => value ?? ''))]
 }
 
+type EntryColumn =
+  | 'model'
+  | 'user'
+  | 'project'
+  | 'client'
+  | 'session_id'
+  | 'wrapped_key'
+  | 'workspace'
+
+async function listEntryValues(db: Db, column: EntryColumn): Promise<(string | null)[]> {
+  const tables = ['rollup_session', 'fallback_entry'] as const
+  const rows = await Promise.all(
+    tables.map((table) => db.selectFrom(table).select(`${column} as value`).distinct().execute()),
+  )
+  return rows.flat().map(({ value }) => value)
+}
+
 async function listProviders(db: Db): Promise<string[]> {
   const connections = await db.selectFrom('connection').select('provider').distinct().execute()
-  const entries = await db.selectFrom('ledger_entry').select('provider').distinct().execute()
-  return [...new Set([...connections, ...entries].map(({ provider }) => provider))]
+  const entries = await db.selectFrom('rollup_entry').select('provider').distinct().execute()
+  const sums = await db.selectFrom('fallback_entry').select('provider').distinct().execute()
+  return [...new Set([...connections, ...entries, ...sums].map(({ provider }) => provider))]
 }

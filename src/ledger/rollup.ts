@@ -17,15 +17,22 @@ export async function rebuildDays(
   instants: Iterable<number>,
 ): Promise<void> {
   const days = [...new Set([...instants].map((at) => floorTo(at, DAY_MS)))].sort((a, b) => a - b)
-  const [first] = days
-  if (first === undefined) return
-  const range = { start: first, end: (days.at(-1) ?? first) + DAY_MS }
+  for (let i = 0; i < days.length; i += DAYS_AT_ONCE)
+    await rebuildSome(trx, connection_id, days.slice(i, i + DAYS_AT_ONCE))
+}
+
+/** Enough that statements are full, few enough that a month of a large organisation is never in memory. */
+const DAYS_AT_ONCE = 7
+
+async function rebuildSome(trx: Db, connection_id: string, days: readonly number[]): Promise<void> {
+  const range = { start: days[0] ?? 0, end: (days.at(-1) ?? 0) + DAY_MS }
   const usage = groupByDay(await listUsage(trx, connection_id, range))
   const cost = groupByDay(await listCost(trx, connection_id, range))
-  for (const day of days) {
-    const rows = projectDay(usage.get(day) ?? [], cost.get(day) ?? [])
-    await writeDay(trx, { day, connection_id, rows })
-  }
+  const projected = days.map((day) => ({
+    day,
+    rows: projectDay(usage.get(day) ?? [], cost.get(day) ?? []),
+  }))
+  await writeDays(trx, connection_id, projected)
 }
 
 /** Drops the rollups and makes them again from the buckets. */
@@ -228,14 +235,21 @@ function groupByDay<Row extends { readonly day: number }>(rows: readonly Row[]) 
   return days
 }
 
-async function writeDay(
+type ProjectedDay = { readonly day: number; readonly rows: readonly SpendRow[] }
+
+async function writeDays(
   trx: Db,
-  { day, connection_id, rows }: { day: number; connection_id: string; rows: readonly SpendRow[] },
+  connection_id: string,
+  days: readonly ProjectedDay[],
 ): Promise<void> {
   for (const table of ['rollup_day', 'rollup_model_day'] as const)
     await trx
       .deleteFrom(table)
-      .where('day', '=', day)
+      .where(
+        'day',
+        'in',
+        days.map(({ day }) => day),
+      )
       .where('connection_id', '=', connection_id)
       .execute()
   const cells = (row: Spend): Cell[] => SPEND_NAMES.map((name) => row[name])
@@ -243,21 +257,25 @@ async function writeDay(
     trx,
     'rollup_day',
     ['day', 'connection_id', 'model', 'api_key', 'workspace', 'user', ...SPEND_NAMES],
-    rows.map((row) => [
-      day,
-      connection_id,
-      row.model,
-      row.api_key,
-      row.workspace,
-      row.user,
-      ...cells(row),
-    ]),
+    days.flatMap(({ day, rows }) =>
+      rows.map((row) => [
+        day,
+        connection_id,
+        row.model,
+        row.api_key,
+        row.workspace,
+        row.user,
+        ...cells(row),
+      ]),
+    ),
   )
   await insertRows(
     trx,
     'rollup_model_day',
     ['day', 'connection_id', 'model', ...SPEND_NAMES],
-    [...sumByModel(rows)].map(([model, row]) => [day, connection_id, model, ...cells(row)]),
+    days.flatMap(({ day, rows }) =>
+      [...sumByModel(rows)].map(([model, row]) => [day, connection_id, model, ...cells(row)]),
+    ),
   )
 }
 

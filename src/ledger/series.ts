@@ -20,9 +20,12 @@ const DIMENSIONS = [
 const COLUMNS = DIMENSIONS.slice(0, 9)
 
 /** One text per set of coordinates; null stands for "not reported", which differs from `''`. */
-export function dimsText(dims: Dimensions): string {
+function dimsText(dims: Dimensions): string {
   return JSON.stringify(DIMENSIONS.map((name) => dims[name] ?? null))
 }
+
+/** The id of each of the coordinates given, by the object itself: their text is made only once. */
+export type SeriesIds = ReadonlyMap<Dimensions, number>
 
 /**
  * The ids of the given coordinates within one stream and grouping; missing ones are created. A new
@@ -32,25 +35,43 @@ export async function internSeries(
   trx: Db,
   stream_id: number,
   grouping: string,
-  all_dims: Iterable<Dimensions>,
-): Promise<Map<string, number>> {
-  const wanted = new Map<string, Dimensions>()
-  for (const dims of all_dims) wanted.set(dimsText(dims), dims)
+  all_dims: readonly Dimensions[],
+): Promise<SeriesIds> {
+  const texts = all_dims.map(dimsText)
   const known = await listSeries(trx, stream_id, grouping)
-  const missing = [...wanted].filter(([text]) => !known.has(text))
-  if (missing.length === 0) return known
+  const missing = new Map<string, Dimensions>()
+  for (const [i, dims] of all_dims.entries()) {
+    const text = texts[i] ?? ''
+    if (!known.has(text)) missing.set(text, dims)
+  }
+  if (missing.size > 0) await createSeries(trx, stream_id, grouping, missing)
+  const ids = missing.size > 0 ? await listSeries(trx, stream_id, grouping) : known
+  return new Map(all_dims.map((dims, i) => [dims, idOf(ids, texts[i] ?? '')]))
+}
+
+function idOf(ids: ReadonlyMap<string, number>, text: string): number {
+  const id = ids.get(text)
+  if (id === undefined) throw new Error('a series was not interned')
+  return id
+}
+
+async function createSeries(
+  trx: Db,
+  stream_id: number,
+  grouping: string,
+  missing: ReadonlyMap<string, Dimensions>,
+): Promise<void> {
   await insertRows(
     trx,
     'series',
     ['stream_id', 'grouping', 'dims', ...COLUMNS],
-    missing.map(([text, dims]) => [
+    [...missing].map(([text, dims]) => [
       stream_id,
       grouping,
       text,
       ...COLUMNS.map((name) => dims[name] ?? null),
     ]),
   )
-  return listSeries(trx, stream_id, grouping)
 }
 
 async function listSeries(

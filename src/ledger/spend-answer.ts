@@ -1,5 +1,5 @@
 import { isoTime, utcDate } from '../clock.ts'
-import { usdFromNanos } from '../money.ts'
+import { divideHalfEven, usdFromNanos } from '../money.ts'
 import { type Period, previousPeriod } from '../period.ts'
 import type { Db } from '../store/schema.ts'
 import { loadNames, type Names, resolveFilter } from './names.ts'
@@ -21,13 +21,26 @@ export type SpendRequest = {
 
 export type SpendTotal = {
   readonly cost_usd: string
-  /** Null where no source counts requests. */
-  readonly requests: number | null
+  /** Absent where no source counts requests. */
+  readonly requests?: number | undefined
   readonly input_tokens: number
   readonly cached_input_tokens: number
   readonly cache_write_tokens: number
   readonly output_tokens: number
   readonly unpriced_requests: number
+}
+
+/**
+ * Names and ids of the groups (`provider_key`, `provider_key_id`), the counts of a total, `cost_usd`,
+ * `share_percent`, `change_percent`; what is not known is absent.
+ */
+export type SpendRow = Readonly<Record<string, string | number>>
+
+export type Previous = {
+  readonly from: string
+  readonly to: string
+  readonly cost_usd: string
+  readonly change_percent?: number | undefined
 }
 
 /** A total, its rows, and everything needed to know what it is and what it is not. */
@@ -39,25 +52,17 @@ export type SpendAnswer = {
     readonly timezone: string
   }
   readonly total: SpendTotal
-  readonly rows: readonly Readonly<Record<string, string | number | null>>[]
+  readonly rows: readonly SpendRow[]
   readonly basis: 'billed' | 'metered' | 'mixed' | 'none'
   readonly billed_usd: string
   readonly metered_usd: string
-  readonly subscription_list_value_usd?: string
-  readonly previous?: {
-    readonly from: string
-    readonly to: string
-    readonly cost_usd: string
-    readonly change_percent: number | null
-  }
-  readonly complete_through: string | null
-  readonly coverage: readonly {
-    readonly provider: string
-    readonly connection: string | null
-    readonly basis: string
-    readonly from: string
-    readonly to: string
-  }[]
+  readonly subscription_list_value_usd?: string | undefined
+  /** Told by several sources and counted from the best: in no total. */
+  readonly superseded_usd?: string | undefined
+  readonly previous?: Previous | undefined
+  readonly complete_through?: string | undefined
+  /** For each source and stretch: provider, connection, basis, from, to. */
+  readonly coverage: readonly Readonly<Record<string, string>>[]
   readonly notes: readonly string[]
   readonly as_of: string
   readonly has_more: boolean
@@ -68,13 +73,15 @@ export async function answerSpend(db: Db, request: SpendRequest): Promise<SpendA
   const { period, group_by, basis, compare, limit, now } = request
   const names = await loadNames(db)
   const filter = await resolveFilter(db, names, request.filter)
-  const query = { period, group_by, filter, basis }
+  const query = { period, group_by, filter, basis, now }
   const result = await sumSpend(db, query)
   const before = compare
     ? await sumSpend(db, { ...query, period: previousPeriod(period) })
     : undefined
   const groups = group_by.length > 0 ? ordered(result, group_by) : []
-  const subscriptions = await sumSubscriptions(db, query)
+  // Two views of the same seats: the larger one saw more of them.
+  let subscriptions = await sumSubscriptions(db, query)
+  if (result.subscription_nanos > subscriptions) subscriptions = result.subscription_nanos
   return {
     period: { name: period.label, ...edgesOf(period), timezone: period.zone },
     total: totalOf(result.total),
@@ -85,8 +92,13 @@ export async function answerSpend(db: Db, request: SpendRequest): Promise<SpendA
     billed_usd: usdFromNanos(result.total.billed_nanos),
     metered_usd: usdFromNanos(result.total.metered_nanos),
     ...(subscriptions > 0n ? { subscription_list_value_usd: usdFromNanos(subscriptions) } : {}),
+    ...(result.superseded.entries > 0
+      ? { superseded_usd: usdFromNanos(result.superseded.nanos) }
+      : {}),
     ...(before ? { previous: previousOf(before, result, previousPeriod(period)) } : {}),
-    complete_through: result.complete_through === null ? null : isoTime(result.complete_through),
+    ...(result.complete_through === null
+      ? {}
+      : { complete_through: isoTime(result.complete_through) }),
     coverage: result.views.map(coverageOf),
     notes: await listSpendNotes(db, query, result, {
       subscriptions,
@@ -94,14 +106,14 @@ export async function answerSpend(db: Db, request: SpendRequest): Promise<SpendA
       now,
     }),
     as_of: isoTime(now),
-    has_more: groups.length > limit,
+    has_more: groups.length > limit || result.rest !== undefined,
   }
 }
 
 function totalOf(sums: Sums): SpendTotal {
   return {
     cost_usd: usdFromNanos(costOf(sums)),
-    requests: sums.requests === 0 && sums.uncounted_rows > 0 ? null : sums.requests,
+    ...(sums.requests === 0 && sums.uncounted_rows > 0 ? {} : { requests: sums.requests }),
     input_tokens: sums.input_tokens,
     cached_input_tokens: sums.cached_input_tokens,
     cache_write_tokens: sums.cache_write_tokens,
@@ -132,44 +144,55 @@ function rowOf(
   names: Names,
   total: Sums,
   before: SpendResult | undefined,
-) {
-  const fields: Record<string, string | number | null> = {}
+): SpendRow {
+  const fields: Record<string, string> = {}
   for (const [i, group] of group_by.entries()) {
     const id = keys[i] ?? ''
     const name = isTimeGroup(group) ? id : names.name(group, id)
     fields[group] = name
-    if (name !== id) fields[`${group}_id`] = id || null
+    if (name !== id && id !== '') fields[`${group}_id`] = id
   }
-  const { cost_usd, ...counts } = totalOf(sums)
+  const { cost_usd, requests, ...counts } = totalOf(sums)
   const has_time = group_by.some(isTimeGroup)
   return {
     ...fields,
     cost_usd,
-    share_percent: percent(costOf(sums), costOf(total)),
+    ...named('share_percent', percent(costOf(sums), costOf(total))),
     ...(before && !has_time
-      ? { change_percent: changeOf(sums, before.groups.get(JSON.stringify(keys))?.sums) }
+      ? named('change_percent', changeOf(sums, before.groups.get(JSON.stringify(keys))?.sums))
       : {}),
+    ...named('requests', requests),
     ...counts,
   }
 }
 
-function changeOf(sums: Sums, before: Sums | undefined): number | null {
+function changeOf(sums: Sums, before: Sums | undefined): number | undefined {
   const was = costOf(before ?? noSums())
-  return percent(costOf(sums) - was, was)
+  // Of a credit there is no growth to speak of.
+  return was < 0n ? undefined : percent(costOf(sums) - was, was)
 }
 
 function previousOf(before: SpendResult, { total }: SpendResult, period: Period) {
   return {
     ...edgesOf(period),
     cost_usd: usdFromNanos(costOf(before.total)),
-    change_percent: changeOf(total, before.total),
+    ...named('change_percent', changeOf(total, before.total)),
   }
 }
 
-/** With one decimal; null of nothing. */
-function percent(part: bigint, whole: bigint): number | null {
-  if (whole === 0n) return null
-  return Number((part * 1_000n) / whole) / 10
+function named<Name extends string>(name: Name, value: number | undefined) {
+  return (value === undefined ? {} : { [name]: value }) as { [_ in Name]?: number }
+}
+
+/** With one decimal, ties to even; undefined of nothing. */
+function percent(part: bigint, whole: bigint): number | undefined {
+  if (whole === 0n) return undefined
+  const tenths = divideHalfEven(magnitudeOf(part) * 1_000n, magnitudeOf(whole))
+  return ((part < 0n === whole < 0n ? 1 : -1) * Number(tenths)) / 10 || 0
+}
+
+function magnitudeOf(nanos: bigint): bigint {
+  return nanos < 0n ? -nanos : nanos
 }
 
 function basisOf({ billed_nanos, metered_nanos }: Sums, views: readonly UsedView[]) {
@@ -187,7 +210,8 @@ function edgesOf({ days, start_at, end_at }: Period): { from: string; to: string
 }
 
 function coverageOf({ provider, connection, view, start, end }: UsedView) {
-  return { provider, connection, basis: view, from: edgeText(start), to: edgeText(end) }
+  const edges = { from: edgeText(start), to: edgeText(end) }
+  return { provider, ...(connection === null ? {} : { connection }), basis: view, ...edges }
 }
 
 function edgeText(at: number): string {

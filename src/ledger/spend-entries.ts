@@ -1,6 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
-import { dateOf, QUARTER_MS } from '../period.ts'
+import { createDateOf, QUARTER_MS } from '../period.ts'
 import type { Db } from '../store/schema.ts'
+import { CELL_COLUMNS, entryCells, fallbackColumn, IS_TOLD_BETTER } from './entry-cells.ts'
 import { IS_CURRENT } from './replacement.ts'
 import {
   addGroup,
@@ -10,82 +11,160 @@ import {
   type SpendQuery,
   timeKey,
 } from './spend-query.ts'
-import { noSums, type Sums } from './sums.ts'
+import { addSums, noSums, type Sums, subtractSums } from './sums.ts'
 
-/** From this instant on a provider's own reports speak for it. */
-export type Spoken = { readonly provider: string; readonly from: number }
+/** From this instant on, and before `until` if it is given, a provider's own reports speak for it. */
+export type Spoken = {
+  readonly provider: string
+  readonly from: number
+  readonly until: number | null
+}
 
-const COLUMNS: Readonly<Record<string, string>> = {
+type CellColumn = (typeof CELL_COLUMNS)[number]
+
+const COLUMNS: Readonly<Record<string, CellColumn>> = {
   provider: 'provider',
   model: 'model',
   session: 'session_id',
   client: 'client',
   user: 'user',
+  project: 'project',
   source: 'source',
+  wrapped_key: 'wrapped_key',
+  workspace: 'workspace',
 }
 
 type EntryRow = Readonly<Record<string, string | number | null>>
 
-/** Sums the ledger entries of the period, except those that a provider's own reports speak for. */
-export async function sumEntries(
-  db: Db,
-  query: SpendQuery,
-  spoken: readonly Spoken[],
-): Promise<Groups> {
+type EntryQuery = {
+  readonly spoken: readonly Spoken[]
+  readonly billing_mode: 'api' | 'subscription'
+  readonly now: number
+}
+
+/** What entries add up to. Of very many groups the lesser ones are not told apart: `rest`. */
+export type EntrySpend = { readonly groups: Groups; readonly rest: Sums | undefined }
+
+/** Sessions can be very many: no answer shows more of them than a tenth of this, and comparing needs some. */
+const RANKED_MAX = 1_000
+
+/** Sums the entries of the period, except those that a provider's own reports speak for. */
+export async function sumEntries(db: Db, query: SpendQuery, of: EntryQuery): Promise<EntrySpend> {
   const groups: Groups = new Map()
-  if (asksForReportsOnly(query)) return groups
-  const columns = query.group_by.map((group, i) => sql`${columnOf(group)} as ${sql.ref(`g${i}`)}`)
-  const { rows } = await sql<EntryRow>`
-    select provider, ${columns.length > 0 ? sql`${sql.join(columns)},` : sql``} ${ENTRY_SUMS}
-    from ledger_entry
-    where ${inPeriod(query)} ${conditions(query)} ${unspoken(spoken)}
-    group by ${sql.join([sql.ref('provider'), ...query.group_by.map(columnOf)])}`.execute(db)
-  for (const row of rows)
+  if (asksForReportsOnly(query)) return { groups, rest: undefined }
+  const is_ranked = query.group_by.includes('session') && !query.group_by.some(isTimeGroup)
+  const rows = await listSums(db, query, of, is_ranked)
+  const dateOf = createDateOf(query.period.zone)
+  for (const row of is_ranked ? rows.slice(0, RANKED_MAX) : rows)
     addGroup(groups, {
-      keys: query.group_by.map((group, i) => keyOf(group, row[`g${i}`], query)),
+      keys: query.group_by.map((group, i) => keyOf(group, row[`g${i}`], dateOf)),
       sums: sumsOf(row),
       entry_providers: new Set([String(row['provider'])]),
     })
-  return groups
+  const has_rest = is_ranked && rows.length > RANKED_MAX
+  return { groups, rest: has_rest ? await sumRest(db, query, of, groups) : undefined }
+}
+
+async function listSums(
+  db: Db,
+  query: SpendQuery,
+  of: EntryQuery,
+  is_ranked: boolean,
+): Promise<EntryRow[]> {
+  const columns = query.group_by.map((group, i) => sql`${columnOf(group)} as ${sql.ref(`g${i}`)}`)
+  // Sessions are not grouped by provider as well: what sorts them must be short.
+  const provider = is_ranked ? sql`min(provider) as provider` : sql`provider`
+  const keys = query.group_by.map((_, i) => sql.lit(i + 1))
+  const by = is_ranked ? keys : [...keys, sql.ref('provider')]
+  const ranking = sql`order by sum(metered_nanos) desc, sum(input_tokens) desc,
+    ${sql.join(keys)} limit ${sql.lit(RANKED_MAX + 1)}`
+  const { rows } = await sql<EntryRow>`
+    select ${sql.join([...columns, provider])}, ${CELL_SUMS}
+    from ${cellsOf(query, of)}
+    where true ${conditions(query)} ${unspoken(of.spoken)}
+    group by ${sql.join(by)} ${is_ranked ? ranking : sql``}`.execute(db)
+  return rows
+}
+
+async function sumRest(db: Db, query: SpendQuery, of: EntryQuery, told: Groups): Promise<Sums> {
+  const all = await sumEntries(db, { ...query, group_by: [] }, of)
+  const rest = noSums()
+  for (const { sums } of all.groups.values()) addSums(rest, sums)
+  for (const { sums } of told.values()) subtractSums(rest, sums)
+  return rest
 }
 
 /** How many requests telemetry saw of the providers that were read from their own reports. */
 export async function sumExcludedEntries(
   db: Db,
   query: SpendQuery,
-  spoken: readonly Spoken[],
+  of: EntryQuery,
 ): Promise<{ provider: string; requests: number }[]> {
-  if (spoken.length === 0) return []
+  if (of.spoken.length === 0) return []
+  const plain = { ...query, group_by: [], filter: {} }
   const { rows } = await sql<{ provider: string; requests: number }>`
-    select provider, count(*) as requests from ledger_entry
-    where ${inPeriod(query)} and not (true ${unspoken(spoken)}) group by provider`.execute(db)
+    select provider, sum(requests) as requests from ${cellsOf(plain, of)}
+    where not (true ${unspoken(of.spoken)})
+    group by provider having sum(requests) > 0`.execute(db)
   return rows
 }
 
-const ENTRY_SUMS = sql`
-  count(*) as requests,
-  sum(uncached_input_tokens + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens
-    + input_audio_tokens + input_image_tokens) as input_tokens,
-  sum(cache_read_tokens) as cached_input_tokens,
-  sum(cache_write_5m_tokens + cache_write_1h_tokens) as cache_write_tokens,
-  sum(output_tokens + output_audio_tokens + output_image_tokens) as output_tokens,
-  cast(sum(coalesce(cost_nanos, 0)) as text) as metered_nanos,
-  sum(cost_nanos is null) as unpriced_requests`
+/** What lower sources told of requests that are counted from a better one: shown, in no total. */
+export async function sumSuperseded(
+  db: Db,
+  query: SpendQuery,
+): Promise<{ entries: number; nanos: bigint }> {
+  const { period } = query
+  if (asksForReportsOnly(query)) return { entries: 0, nanos: 0n }
+  const range = sql`occurred_at >= ${period.start_at} and occurred_at < ${period.end_at}`
+  const columns = CELL_COLUMNS.map((name) => sql.ref(name))
+  const fallback_columns = CELL_COLUMNS.map(
+    (name) => sql`${fallbackColumn(name)} as ${sql.ref(name)}`,
+  )
+  const { rows } = await sql<{ entries: number; nanos: string }>`
+    select count(*) as entries, cast(coalesce(sum(cost_nanos), 0) as text) as nanos from (
+      select ${sql.join(columns)}, cost_nanos from ledger_entry
+      where superseded_by is not null and ${range} and ${IS_CURRENT}
+      union all
+      select ${sql.join(fallback_columns)}, cost_nanos from fallback_entry fallback
+      where ${range} and ${IS_TOLD_BETTER})
+    where true ${conditions(query)}`.execute(db)
+  return { entries: rows[0]?.entries ?? 0, nanos: BigInt(rows[0]?.nanos ?? 0) }
+}
 
-function inPeriod({ period }: SpendQuery): RawBuilder<unknown> {
-  return sql`occurred_at >= ${period.start_at} and occurred_at < ${period.end_at} and ${IS_CURRENT}`
+const CELL_SUMS = sql`
+  sum(requests) as requests, sum(uncounted_rows) as uncounted_rows,
+  sum(input_tokens) as input_tokens, sum(cached_input_tokens) as cached_input_tokens,
+  sum(cache_write_tokens) as cache_write_tokens, sum(output_tokens) as output_tokens,
+  cast(sum(metered_nanos) as text) as nanos, sum(unpriced_requests) as unpriced_requests`
+
+function cellsOf({ period, group_by, filter }: SpendQuery, of: EntryQuery) {
+  const names = [...group_by, ...Object.keys(filter)]
+  const columns = names.flatMap((name) =>
+    name.startsWith('tag:') ? (['tags'] as const) : (COLUMNS[name] ?? []),
+  )
+  return entryCells({
+    start_at: period.start_at,
+    end_at: period.end_at,
+    columns: [...new Set<CellColumn>(['provider', ...columns])],
+    needs_quarter: of.spoken.length > 0 || group_by.some(isTimeGroup),
+    billing_mode: of.billing_mode,
+    now: of.now,
+  })
 }
 
 function unspoken(spoken: readonly Spoken[]): RawBuilder<unknown> {
   const all = spoken.map(
-    ({ provider, from }) => sql`and not (provider = ${provider} and occurred_at >= ${from})`,
+    ({ provider, from, until }) =>
+      sql`and not (provider = ${provider} and quarter >= ${Math.floor(from / QUARTER_MS)}
+        ${until === null ? sql`` : sql`and quarter < ${Math.floor(until / QUARTER_MS)}`})`,
   )
   return all.length > 0 ? sql.join(all, sql` `) : sql``
 }
 
-/** Workspaces and provider keys are known only to the providers' reports. */
+/** Provider keys are known only to the providers' reports. */
 function asksForReportsOnly({ filter }: SpendQuery): boolean {
-  return Boolean(filter.workspace || filter.provider_key || filter.wrapped_key)
+  return Boolean(filter.provider_key)
 }
 
 function conditions({ filter }: SpendQuery): RawBuilder<unknown> {
@@ -97,7 +176,7 @@ function conditions({ filter }: SpendQuery): RawBuilder<unknown> {
 }
 
 function columnOf(group: GroupBy): RawBuilder<unknown> {
-  if (isTimeGroup(group)) return sql`occurred_at / ${sql.lit(QUARTER_MS)}`
+  if (isTimeGroup(group)) return sql`quarter`
   if (group.startsWith('tag:')) return sql`json_extract(tags, ${tagPath(group)})`
   const column = COLUMNS[group]
   return column ? sql.ref(column) : sql`''`
@@ -111,19 +190,20 @@ function tagPath(group: string): string {
 function keyOf(
   group: GroupBy,
   value: EntryRow[string] | undefined,
-  { period }: SpendQuery,
+  dateOf: (at: number) => number,
 ): string {
   if (!isTimeGroup(group)) return String(value ?? '')
   const at = Number(value) * QUARTER_MS
-  return timeKey(group, group === 'hour' ? at : dateOf(at, period.zone))
+  return timeKey(group, group === 'hour' ? at : dateOf(at))
 }
 
 function sumsOf(row: EntryRow): Sums {
   const count = (name: string) => Number(row[name] ?? 0)
   return {
     ...noSums(),
-    metered_nanos: BigInt(row['metered_nanos'] ?? 0),
+    metered_nanos: BigInt(row['nanos'] ?? 0),
     requests: count('requests'),
+    uncounted_rows: count('uncounted_rows'),
     input_tokens: count('input_tokens'),
     cached_input_tokens: count('cached_input_tokens'),
     cache_write_tokens: count('cache_write_tokens'),

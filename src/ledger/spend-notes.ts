@@ -1,9 +1,11 @@
 import { DAY_MS, utcDate } from '../clock.ts'
 import { formatUsd } from '../money.ts'
+import { QUARTER_MS } from '../period.ts'
 import type { Db } from '../store/schema.ts'
+import { listLateAdjustments } from './revision.ts'
 import type { SpendResult } from './spend.ts'
 import { type Group, matches, type SpendQuery } from './spend-query.ts'
-import { costOf } from './sums.ts'
+import { costOf, noSums } from './sums.ts'
 
 type Facts = {
   readonly subscriptions: bigint
@@ -18,13 +20,15 @@ export async function listSpendNotes(
   result: SpendResult,
   { subscriptions, omitted, now }: Facts,
 ): Promise<string[]> {
-  const { total, excluded } = result
+  const { total, excluded, superseded, rest } = result
+
   const notes: (string | false | undefined)[] = [
     await emptyNote(db, query, result),
     await gapNote(db, query),
     total.billed_nanos !== 0n &&
       total.metered_nanos !== 0n &&
       `${formatUsd(total.billed_nanos)} is what providers reported; ${formatUsd(total.metered_nanos)} is usage at list price for days whose cost is not complete yet.`,
+    ...(await lateNotes(db, query)),
     total.unpriced_requests > 0 && (await unpricedNote(db, query, total.unpriced_requests)),
     total.allocated_nanos !== 0n &&
       query.group_by.some((group) => ['provider_key', 'user', 'model'].includes(group)) &&
@@ -35,23 +39,26 @@ export async function listSpendNotes(
       ({ provider, requests }) =>
         `${requests} ${provider} requests seen by telemetry are part of what the provider reports and are not added.`,
     ),
+    superseded.entries > 0 &&
+      `${superseded.entries} records of requests that a better source told of as well, worth ${formatUsd(superseded.nanos)}, are not added.`,
     total.byok_nanos !== 0n &&
       `${formatUsd(total.byok_nanos)} of inference with your own vendor keys is billed by those vendors and not included.`,
     total.other_currency_rows > 0 &&
       `${total.other_currency_rows} cost rows are not in USD and not included.`,
     subscriptions > 0n &&
       `Subscription use worth ${formatUsd(subscriptions)} at list price is not included: its seats are billed apart.`,
-    omitted.length > 0 &&
-      `${omitted.length} more rows, ${formatUsd(omitted.reduce((sum, group) => sum + costOf(group.sums), 0n))} together, are left out; raise limit or filter.`,
+    (omitted.length > 0 || rest !== undefined) &&
+      `${rest ? 'More than ' : ''}${omitted.length} more rows, ${formatUsd(omitted.reduce((sum, group) => sum + costOf(group.sums), costOf(rest ?? noSums())))} together, are left out; raise limit or filter.`,
     partialNote(query, now),
   ]
   return notes.filter((note): note is string => Boolean(note))
 }
 
-/** The list value of coding-assistant use that seats pay for: a figure of its own, in no total. */
+/** The list value of coding-assistant use that seats pay for, as reported: a figure of its own, in no total. */
 export async function sumSubscriptions(db: Db, { period, filter }: SpendQuery): Promise<bigint> {
   const { days } = period
-  if (!days || filter.model || filter.provider_key || filter.workspace) return 0n
+  const is_broken_out = ['model', 'provider_key', 'workspace', 'session', 'project'] as const
+  if (!days || is_broken_out.some((name) => filter[name])) return 0n
   const rows = await db
     .selectFrom('assistant_day')
     .innerJoin('sync_stream', 'sync_stream.id', 'assistant_day.stream_id')
@@ -129,18 +136,33 @@ async function unpricedNote(db: Db, { period }: SpendQuery, count: number): Prom
     .limit(10)
     .execute()
   const entries = await db
-    .selectFrom('ledger_entry')
+    .selectFrom('rollup_entry')
     .select('model')
     .distinct()
-    .where('price_rule', 'is', null)
-    .where('occurred_at', '>=', start)
-    .where('occurred_at', '<', end)
+    .where('unpriced_requests', '>', 0)
+    .where('quarter', '>=', Math.floor(start / QUARTER_MS))
+    .where('quarter', '<', Math.ceil(end / QUARTER_MS))
     .limit(10)
     .execute()
   const models = [
     ...new Set([...buckets, ...entries].map(({ model }) => model || 'usage without a model')),
   ]
   return `${count} requests have no known price (${models.join(', ')}) and add nothing to the cost. Prices can be set in prices.json.`
+}
+
+/** Bills that changed after they seemed settled: what was reported before was right when it was said. */
+async function lateNotes(db: Db, { period, filter, basis }: SpendQuery): Promise<string[]> {
+  if (!period.days || basis === 'metered') return []
+  const all = await listLateAdjustments(db, period.days)
+  return all
+    .filter(({ provider }) => matches(filter.provider, provider))
+    .map(({ provider, days, nanos, last_seen_at }) => {
+      const amount =
+        nanos === 0n
+          ? 'moving cost between rows, the total stays'
+          : `by ${nanos > 0n ? '+' : ''}${formatUsd(nanos)} in all`
+      return `${provider} changed the cost of ${days} ${days === 1 ? 'day' : 'days'} of this period more than 3 days afterwards, ${amount} (last seen ${utcDate(last_seen_at)}).`
+    })
 }
 
 function partialNote({ period }: SpendQuery, now: number): string | undefined {

@@ -14,6 +14,7 @@ export const GROUPS = [
   'provider_key',
   'workspace',
   'user',
+  'project',
   'session',
   'client',
   'source',
@@ -31,6 +32,8 @@ export type SpendQuery = {
   readonly group_by: readonly GroupBy[]
   readonly filter: SpendFilter
   readonly basis: Basis
+  /** Metrics that came in shortly before do not count yet; absent: they do. */
+  readonly now?: number
 }
 
 /** Partial sums by group. `keys` are ids in the order of `group_by`; `''` is none. */

@@ -1,7 +1,8 @@
 import type { Period } from '../period.ts'
 import type { Db } from '../store/schema.ts'
 import { type Coverage, listCoverage } from './coverage.ts'
-import { sumEntries, sumExcludedEntries } from './spend-entries.ts'
+import { settlePending } from './pending.ts'
+import { sumEntries, sumExcludedEntries, sumSuperseded } from './spend-entries.ts'
 import { type Groups, matches, mergeGroups, type SpendQuery } from './spend-query.ts'
 import { type Segment, sumSegment } from './spend-reports.ts'
 import { addSums, noSums, type Sums } from './sums.ts'
@@ -18,15 +19,21 @@ export type UsedView = {
 export type SpendResult = {
   readonly total: Sums
   readonly groups: Groups
+  /** What is in the total and in no group: the least of very many. */
+  readonly rest: Sums | undefined
   readonly views: readonly UsedView[]
   /** Up to here every connected source has delivered; null without any. */
   readonly complete_through: number | null
   /** What telemetry saw of providers whose own reports were used; not part of the total. */
   readonly excluded: readonly { readonly provider: string; readonly requests: number }[]
+  /** What lower sources told of requests that are counted from a better one; not part of the total. */
+  readonly superseded: { readonly entries: number; readonly nanos: bigint }
+  /** The list value of telemetry that seats pay for; not part of the total. */
+  readonly subscription_nanos: bigint
 }
 
 /** Dimensions that only telemetry, logs and the proxy know. */
-const ENTRY_ONLY: readonly string[] = ['session', 'client', 'wrapped_key']
+const ENTRY_ONLY: readonly string[] = ['session', 'client', 'project', 'wrapped_key']
 
 /**
  * Sums cost and usage of a period. For each provider and UTC day exactly one view counts: what the
@@ -34,6 +41,7 @@ const ENTRY_ONLY: readonly string[] = ['session', 'client', 'wrapped_key']
  * connection are seen through ledger entries. Nothing is added across views of the same money.
  */
 export async function sumSpend(db: Db, query: SpendQuery): Promise<SpendResult> {
+  await settlePending(db)
   const coverage = (await listCoverage(db)).filter((one) =>
     matches(query.filter.provider, one.provider),
   )
@@ -43,19 +51,32 @@ export async function sumSpend(db: Db, query: SpendQuery): Promise<SpendResult> 
   const groups: Groups = new Map()
   for (const segment of segments) mergeGroups(groups, await sumSegment(db, query, segment))
   // With a basis asked for, entries would mix estimates into what the provider billed.
-  const spoken = reports.flatMap(({ provider, speaks_from }) =>
-    speaks_from === null ? [] : [{ provider, from: speaks_from }],
+  const spoken = reports.flatMap(({ provider, speaks_from, speaks_until }) =>
+    speaks_from === null ? [] : [{ provider, from: speaks_from, until: speaks_until }],
   )
-  if (query.basis !== 'billed') mergeGroups(groups, await sumEntries(db, query, spoken))
+  const now = query.now ?? Number.MAX_SAFE_INTEGER
+  const api = { spoken, billing_mode: 'api', now } as const
+  const entries = query.basis === 'billed' ? undefined : await sumEntries(db, query, api)
+  if (entries) mergeGroups(groups, entries.groups)
   const total = noSums()
+  if (entries?.rest) addSums(total, entries.rest)
   for (const { sums } of groups.values()) addSums(total, sums)
   return {
     total,
     groups,
+    rest: entries?.rest,
     views: [...segments.map(viewOf), ...entryViews(groups, query)],
     complete_through: completeThrough(coverage, query.period),
-    excluded: await sumExcludedEntries(db, query, spoken),
+    excluded: await sumExcludedEntries(db, query, api),
+    superseded: await sumSuperseded(db, query),
+    subscription_nanos: await sumSubscriptionEntries(db, query, now),
   }
+}
+
+async function sumSubscriptionEntries(db: Db, query: SpendQuery, now: number): Promise<bigint> {
+  const of = { spoken: [], billing_mode: 'subscription', now } as const
+  const { groups } = await sumEntries(db, { ...query, group_by: [] }, of)
+  return [...groups.values()].reduce((sum, { sums }) => sum + sums.metered_nanos, 0n)
 }
 
 function needsEntries({ group_by, filter }: SpendQuery): boolean {
@@ -106,7 +127,9 @@ function entryViews(groups: Groups, { period }: SpendQuery): UsedView[] {
 }
 
 function completeThrough(coverage: readonly Coverage[], period: Period): number | null {
-  const ends = coverage.map(({ billed, metered }) =>
+  // What was disconnected delivers no more, and holds nothing back.
+  const live = coverage.filter(({ speaks_until }) => speaks_until === null)
+  const ends = (live.length > 0 ? live : coverage).map(({ billed, metered }) =>
     Math.max(billed?.until ?? 0, metered?.until ?? 0),
   )
   if (ends.length === 0) return null

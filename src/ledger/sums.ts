@@ -49,6 +49,11 @@ export function addSums(into: Sums, more: Sums): void {
   into.other_currency_rows += more.other_currency_rows
 }
 
+export function subtractSums(from: Sums, less: Sums): void {
+  const negative = Object.entries(less).map(([name, value]) => [name, -value])
+  addSums(from, Object.fromEntries(negative) as Sums)
+}
+
 /** The money of a total: each day was read from one view, so the two parts never overlap. */
 export function costOf({ billed_nanos, metered_nanos }: Sums): bigint {
   return billed_nanos + metered_nanos

@@ -5,8 +5,10 @@ import { type Cell, insertRows } from '../store/columns.ts'
 import type { Db } from '../store/schema.ts'
 import { TOKEN_CLASSES } from '../usage.ts'
 import { replaceAssistantDays } from './assistant-day.ts'
-import type { CostBucket, ReportWindow, UsageBucket } from './bucket.ts'
-import { dimsText, internSeries } from './series.ts'
+import type { CostBucket, Dimensions, ReportWindow, UsageBucket } from './bucket.ts'
+import { recordMalformed } from './quarantine.ts'
+import { keepRevisions } from './revision.ts'
+import { internSeries, type SeriesIds } from './series.ts'
 import { keptBuckets } from './suspect-bucket.ts'
 
 /**
@@ -41,13 +43,17 @@ type Row = {
   /** Written with the row, but no reason to rewrite it. */
   readonly extras: readonly Cell[]
 }
-type StoredRow = Row & { readonly observed_at: number; readonly revision: number }
+type StoredRow = Row & {
+  readonly grouping: string
+  readonly observed_at: number
+  readonly revision: number
+}
 
 type Table = {
   readonly name: 'usage_bucket' | 'cost_bucket'
   readonly values: readonly string[]
   readonly extras: readonly string[]
-  rows(window: ReportWindow, series: ReadonlyMap<string, number>): Row[]
+  rows(window: ReportWindow, series: SeriesIds): ReadonlyMap<string, Row>
   list(trx: Db, window: ReportWindow): Promise<StoredRow[]>
 }
 
@@ -77,7 +83,7 @@ function usageRow(
   catalog: Catalog,
   provider: string,
   { bucket_start, dims, usage, raw_json }: UsageBucket,
-  series: ReadonlyMap<string, number>,
+  series: SeriesIds,
 ): Row {
   const priced = priceUsage(catalog, {
     provider,
@@ -92,30 +98,30 @@ function usageRow(
   })
   return {
     bucket_start,
-    series_id: seriesId(series, dimsText(dims)),
+    series_id: seriesId(series, dims),
     values: USAGE_VALUES.map((name) => usage[name]),
     extras: [priced.cost_nanos, priced.rule_id, raw_json ?? null],
   }
 }
 
-function costRow(bucket: CostBucket, series: ReadonlyMap<string, number>): Row {
+function costRow(bucket: CostBucket, series: SeriesIds): Row {
   return {
     bucket_start: bucket.bucket_start,
-    series_id: seriesId(series, dimsText(bucket.dims)),
+    series_id: seriesId(series, bucket.dims),
     values: [bucket.amount_nanos, bucket.list_nanos, bucket.currency],
     extras: [bucket.raw_amount, bucket.raw_json ?? null],
   }
 }
 
-/** Two rows with the same coordinates are two parts of one sum. */
-function mergeTwins(rows: readonly Row[]): Row[] {
+/** Rows by their coordinates: two with the same ones are two parts of one sum. */
+function mergeTwins(rows: readonly Row[]): Map<string, Row> {
   const merged = new Map<string, Row>()
   for (const row of rows) {
     const id = rowId(row)
     const twin = merged.get(id)
     merged.set(id, twin ? { ...twin, values: addValues(twin.values, row.values) } : row)
   }
-  return [...merged.values()]
+  return merged
 }
 
 function addValues(a: readonly Cell[], b: readonly Cell[]): Cell[] {
@@ -138,6 +144,7 @@ async function listRows(
   )
   const { rows } = await sql<Record<string, Cell>>`
     select bucket_start, series_id, observed_at, revision,
+      (select grouping from series where series.id = series_id) as grouping,
       ${sql.join(columns.map((column, i) => sql`${column} as ${sql.ref(`v${i}`)}`))}
     from ${sql.table(table)}
     where stream_id = ${stream_id} and bucket_start >= ${range.start} and bucket_start < ${range.end}
@@ -145,6 +152,7 @@ async function listRows(
   return rows.map((row) => ({
     bucket_start: Number(row['bucket_start']),
     series_id: Number(row['series_id']),
+    grouping: String(row['grouping']),
     observed_at: Number(row['observed_at']),
     revision: Number(row['revision']),
     values: values.map((_, i) => row[`v${i}`] ?? null),
@@ -155,7 +163,7 @@ async function listRows(
 type Difference = {
   readonly window: ReportWindow
   readonly table: Table
-  readonly incoming: readonly Row[]
+  readonly incoming: ReadonlyMap<string, Row>
   readonly stored: readonly StoredRow[]
   readonly keep: (bucket_start: number) => boolean
   readonly changed: Set<number>
@@ -164,30 +172,34 @@ type Difference = {
 async function applyDifference(trx: Db, difference: Difference): Promise<void> {
   const { window, incoming, stored, keep, changed } = difference
   const before = new Map(stored.map((row) => [rowId(row), row]))
-  const after = new Map(incoming.map((row) => [rowId(row), row]))
-  const written = incoming.filter((row) => {
-    const known = before.get(rowId(row))
-    return !known || valuesText(known) !== valuesText(row)
-  })
-  const removed = stored.filter((row) => !after.has(rowId(row)) && !keep(row.bucket_start))
-  for (const row of [...written, ...removed]) changed.add(row.bucket_start)
-  await keepRevisions(trx, window, [
-    ...written.flatMap((row) => pair(before.get(rowId(row)), row)),
-    ...removed.flatMap((row) => pair(row, undefined)),
+  const written: Change[] = []
+  for (const [id, after] of incoming) {
+    const known = before.get(id)
+    if (!known || valuesText(known) !== valuesText(after)) written.push({ before: known, after })
+  }
+  const filled = new Set([...incoming.values()].map((row) => row.bucket_start))
+  // A bucket never holds two groupings: they are two accounts of the same money.
+  const isReplaced = ({ bucket_start, grouping }: StoredRow) =>
+    !keep(bucket_start) || (grouping !== window.grouping && filled.has(bucket_start))
+  const removed = [...before].flatMap(([id, row]) =>
+    incoming.has(id) || !isReplaced(row) ? [] : [row],
+  )
+  for (const { bucket_start } of [...written.map(({ after }) => after), ...removed])
+    changed.add(bucket_start)
+  await keepRevisions(trx, window, difference.table.values, [
+    ...written,
+    ...removed.map((row) => ({ before: row, after: undefined })),
   ])
-  await writeRows(trx, difference, written, before)
+  await writeRows(trx, difference, written)
   await deleteRows(trx, difference, removed)
 }
 
-function pair(before: StoredRow | undefined, after: Row | undefined) {
-  return before ? [{ before, after }] : []
-}
+type Change = { readonly before: StoredRow | undefined; readonly after: Row }
 
 async function writeRows(
   trx: Db,
   { window, table }: Difference,
-  rows: readonly Row[],
-  before: ReadonlyMap<string, StoredRow>,
+  changes: readonly Change[],
 ): Promise<void> {
   const { stream_id, bucket_ms, observed_at } = window
   const fixed = ['stream_id', 'bucket_start', 'series_id']
@@ -197,15 +209,15 @@ async function writeRows(
     trx,
     table.name,
     [...fixed, ...updated],
-    rows.map((row) => [
+    changes.map(({ before, after }) => [
       stream_id,
-      row.bucket_start,
-      row.series_id,
+      after.bucket_start,
+      after.series_id,
       bucket_ms,
-      ...row.values,
-      ...row.extras,
+      ...after.values,
+      ...after.extras,
       observed_at,
-      (before.get(rowId(row))?.revision ?? 0) + 1,
+      (before?.revision ?? 0) + 1,
     ]),
     sql`on conflict (stream_id, bucket_start, series_id) do update set ${sql.join(assignments)}`,
   )
@@ -224,52 +236,6 @@ async function deleteRows(
     `.execute(trx)
 }
 
-/** A bucket that had ended when it was last read is history: what it said is kept. */
-async function keepRevisions(
-  trx: Db,
-  window: ReportWindow,
-  pairs: readonly { before: StoredRow; after: Row | undefined }[],
-): Promise<void> {
-  await insertRows(
-    trx,
-    'bucket_revision',
-    ['stream_id', 'bucket_start', 'series_id', 'before_json', 'after_json', 'observed_at'],
-    pairs
-      .filter(({ before }) => before.observed_at >= before.bucket_start + window.bucket_ms)
-      .map(({ before, after }) => [
-        window.stream_id,
-        before.bucket_start,
-        before.series_id,
-        valuesText(before),
-        after ? valuesText(after) : null,
-        window.observed_at,
-      ]),
-  )
-}
-
-async function recordMalformed(trx: Db, window: ReportWindow): Promise<void> {
-  const { stream_id, range, observed_at } = window
-  await trx
-    .deleteFrom('quarantined_row')
-    .where('stream_id', '=', stream_id)
-    .where('bucket_start', '>=', range.start)
-    .where('bucket_start', '<', range.end)
-    .execute()
-  await insertRows(
-    trx,
-    'quarantined_row',
-    ['stream_id', 'bucket_start', 'reason', 'count', 'observed_at'],
-    window.malformed.map((row) => [
-      stream_id,
-      row.bucket_start ?? range.start,
-      row.reason,
-      1,
-      observed_at,
-    ]),
-    sql`on conflict (stream_id, bucket_start, reason) do update set count = count + 1`,
-  )
-}
-
 function rowId({ bucket_start, series_id }: Row): string {
   return `${bucket_start}:${series_id}`
 }
@@ -278,7 +244,7 @@ function valuesText({ values }: Row): string {
   return values.map(String).join('|')
 }
 
-function seriesId(series: ReadonlyMap<string, number>, dims: string): number {
+function seriesId(series: SeriesIds, dims: Dimensions): number {
   const id = series.get(dims)
   if (id === undefined) throw new Error('a series was not interned')
   return id

@@ -3,7 +3,7 @@ import type { TokenClass, Unit } from '../usage.ts'
 import { overrideRule, type PriceOverride } from './override.ts'
 import { findLine, modelKey, providerId } from './spelling.ts'
 
-export { type PriceOverride, PriceOverrides, parseOverrides } from './override.ts'
+export { type PriceOverride, parseOverrides } from './override.ts'
 
 /** What one token costs: pico-dollars (10⁻¹² USD), exact. A dollar per million tokens is 1,000,000. */
 export type Picos = bigint

@@ -7,21 +7,25 @@ export type PriceDescription = {
   readonly provider: string
   readonly model: string
   readonly service_tier: string
-  readonly inference_geo?: string
+  readonly inference_geo?: string | undefined
   /** Exact decimal texts in USD, by token class. */
   readonly usd_per_mtok: Readonly<Record<string, string>>
   /** `usd` for `per` units, exact. */
-  readonly usd_per_unit?: Readonly<Record<string, { readonly usd: string; readonly per: number }>>
-  readonly tier_mode?: 'whole_prompt' | 'marginal'
+  readonly usd_per_unit?:
+    | Readonly<Record<string, { readonly usd: string; readonly per: number }>>
+    | undefined
+  readonly tier_mode?: 'whole_prompt' | 'marginal' | undefined
   /** The prices of longer prompts: each holds for more tokens than `above_tokens`. */
-  readonly tiers?: readonly {
-    readonly above_tokens: number
-    readonly usd_per_mtok: Readonly<Record<string, string>>
-  }[]
-  readonly prompt_tokens_max?: number
-  readonly utc_hours?: string
-  readonly valid_from: string | null
-  readonly valid_to: string | null
+  readonly tiers?:
+    | readonly {
+        readonly above_tokens: number
+        readonly usd_per_mtok: Readonly<Record<string, string>>
+      }[]
+    | undefined
+  readonly prompt_tokens_max?: number | undefined
+  readonly utc_hours?: string | undefined
+  readonly valid_from?: string | undefined
+  readonly valid_to?: string | undefined
   readonly source: string
 }
 
@@ -57,8 +61,8 @@ export function describePrice(rule: PriceRule): PriceDescription {
       ? { prompt_tokens_max: rule.prompt_tokens_max }
       : {}),
     ...(rule.daily ? { utc_hours: rule.daily.map(clockTime).join('-') } : {}),
-    valid_from: dateOf(rule.valid_from),
-    valid_to: dateOf(rule.valid_to),
+    ...named('valid_from', dateOf(rule.valid_from)),
+    ...named('valid_to', dateOf(rule.valid_to)),
     source: rule.source,
   }
 }
@@ -95,9 +99,13 @@ function decimalText(value: bigint, places: number): string {
   return digits.slice(0, -places) + (fraction ? `.${fraction}` : '')
 }
 
-/** A day where it starts at midnight UTC, else the instant; null without a bound. */
-function dateOf(at: number): string | null {
-  return Number.isFinite(at) ? isoTime(at).replace('T00:00:00.000Z', '') : null
+/** A day where it starts at midnight UTC, else the instant; undefined without a bound. */
+function dateOf(at: number): string | undefined {
+  return Number.isFinite(at) ? isoTime(at).replace('T00:00:00.000Z', '') : undefined
+}
+
+function named(name: string, text: string | undefined) {
+  return text === undefined ? {} : { [name]: text }
 }
 
 function clockTime(minute: number): string {

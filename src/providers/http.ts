@@ -21,8 +21,8 @@ export type HttpOptions = {
   readonly patience_ms?: number
   /** The least time between two requests. */
   readonly pace_ms?: number
-  /** Called when the server's clock differs from ours by more than SKEW_MS. */
-  onSkew?(skew_ms: number): void
+  /** Called when it turns out that the server's clock differs from ours by more than SKEW_MS; null: no more. */
+  onSkew?(skew_ms: number | null): void
 }
 
 export type Http = { readonly get: Get; close(): Promise<void> }
@@ -31,6 +31,8 @@ const USER_AGENT = `outlay/${VERSION} (self-hosted LLM cost tracking)`
 const SKEW_MS = 2 * 60_000
 const RETRY_AFTER_DEFAULT_MS = 60_000
 const RETRY_AFTER_MAX_MS = 15 * 60_000
+/** A server in trouble that asks for more than this is left alone until the next run. */
+const IN_PLACE_MAX_MS = 30_000
 const RETRIED = new Set([408, 409])
 const ERROR_BYTES_MAX = 64_000
 
@@ -39,11 +41,12 @@ export function createGet(options: HttpOptions): Http {
   const { clock, signal, attempts_max = 5, backoff_ms = 2_000, patience_ms = 0 } = options
   const agent = new Agent({ keepAliveTimeout: 30_000, connect: { timeout: 10_000 } })
   const pace = createPace(clock, options.pace_ms ?? 0)
+  const noteSkew = createSkewNote(options)
   async function get(query: Query): Promise<unknown> {
     for (let attempt = 1; ; attempt++) {
       await pace(signal)
       try {
-        return await send(agent, options, query)
+        return await send(agent, { ...options, noteSkew }, query)
       } catch (error) {
         signal?.throwIfAborted()
         const wait_ms = waitBefore(error, attempt, { backoff_ms, patience_ms })
@@ -71,10 +74,13 @@ function waitBefore(
       : undefined
   const is_transient = detail.should_retry ?? (status === 0 || status >= 500 || RETRIED.has(status))
   if (!is_transient || detail.code === 'window_too_large') return undefined
+  if (asked_ms !== undefined && asked_ms > Math.max(patience_ms, IN_PLACE_MAX_MS)) return undefined
   return asked_ms ?? backoff_ms * 2 ** (attempt - 1) * (1 + jitter() * 0.2)
 }
 
-async function send(agent: Agent, options: HttpOptions, query: Query): Promise<unknown> {
+type SendOptions = HttpOptions & { noteSkew(date: string | undefined): void }
+
+async function send(agent: Agent, options: SendOptions, query: Query): Promise<unknown> {
   const { provider, admin, key, signal, timeout_ms = 30_000 } = options
   if (!admin.paths.some((path) => path.test(query.path)))
     throw new Error(`${provider}: the path ${query.path} is not on the list of what may be read`)
@@ -92,7 +98,7 @@ async function send(agent: Agent, options: HttpOptions, query: Query): Promise<u
       },
       signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
     })
-    noteSkew(response.headers['date'], options)
+    options.noteSkew(single(response.headers['date']))
     if (response.statusCode !== 200)
       throw refusal(options, response, (await collect(response.body, ERROR_BYTES_MAX)) ?? '')
     const data = parseBody(provider, await readBody(response, options))
@@ -208,9 +214,16 @@ function parseFlag(text: string | undefined): boolean | undefined {
   return text === 'true' ? true : text === 'false' ? false : undefined
 }
 
-function noteSkew(date: string | string[] | undefined, { clock, onSkew }: HttpOptions): void {
-  const skew_ms = Date.parse(single(date) ?? '') - clock.now()
-  if (Math.abs(skew_ms) > SKEW_MS) onSkew?.(skew_ms)
+/** Tells a change only: a clock that was set right must not be complained of any longer. */
+function createSkewNote({ clock, onSkew }: HttpOptions) {
+  let told: boolean | undefined
+  return function noteSkew(date: string | undefined): void {
+    const skew_ms = Date.parse(date ?? '') - clock.now()
+    const is_off = Math.abs(skew_ms) > SKEW_MS
+    if (!Number.isFinite(skew_ms) || is_off === told) return
+    told = is_off
+    onSkew?.(is_off ? skew_ms : null)
+  }
 }
 
 function createPace(clock: Clock, pace_ms: number) {

@@ -25,7 +25,7 @@ export function refuseKeyOf({
   key_help,
 }: {
   accepted: readonly RegExp[]
-  key_help: AdminApi['key_help']
+  key_help: Pick<AdminApi['key_help'], 'kind' | 'url'>
 }): AdminApi['refuseKey'] {
   return function refuseKey(key) {
     if (!/^[\x21-\x7e]+$/.test(key))

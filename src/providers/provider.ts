@@ -1,5 +1,6 @@
 import type { UpstreamError } from '../errors.ts'
 import type { AssistantDay, CostBucket, UsageBucket } from '../ledger/bucket.ts'
+import type { Wire } from './wire.ts'
 
 /** Half-open, UTC epoch milliseconds. */
 export type Range = { readonly start: number; readonly end: number }
@@ -8,7 +9,10 @@ export type Range = { readonly start: number; readonly end: number }
 export type Provider = {
   readonly id: string
   readonly name: string
+  /** Absent: cannot be synced. */
   readonly admin?: AdminApi
+  /** Absent: cannot be proxied. */
+  readonly wire?: Wire
 }
 
 /** A provider's organisation API: what the organisation used and what it cost. GET only. */
@@ -20,7 +24,14 @@ export type AdminApi = {
   /** The variable that points `base_url` elsewhere: `OUTLAY_<PROVIDER>_ADMIN_BASE_URL`. */
   readonly base_url_env: string
   /** Where a person makes the right kind of key. */
-  readonly key_help: { readonly kind: string; readonly url: string; readonly env: string }
+  readonly key_help: {
+    /** With its article and how it begins: `an admin key (sk-admin-…)`. */
+    readonly kind: string
+    /** A sentence on who can make one, or what will not do instead. */
+    readonly note: string
+    readonly url: string
+    readonly env: string
+  }
   /** Why this text cannot be the right kind of key, as a sentence that says which kind is; or null. */
   refuseKey(key: string): string | null
   headers(key: string): Readonly<Record<string, string>>

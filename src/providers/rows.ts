@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import type { Nanos } from '../money.ts'
+import { contractError } from './pages.ts'
 import type { ReportRows, Variant } from './provider.ts'
 
 /** Raw texts are kept for so many rows of one read; a provider that adds a field to all must not double the store. */
@@ -18,8 +19,38 @@ export function emptyRows(): Rows {
 /** The last resort of a report that not every organisation has: without it there are no rows of it. */
 export const absent: Variant = { grouping: 'absent', read: async () => emptyRows() }
 
-/** A token or request count: a whole number that is exact in a double. */
-export const Count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
+/**
+ * Finds out whether a page says what an earlier page of the same read has said. Providers page by
+ * offset, so that a row may slide onto the next page while it is read; a page of nothing else is a page
+ * sent twice. Within one page the same coordinates are parts of one sum.
+ */
+export function createRepeats(provider: string) {
+  const pages = new Map<string, number>()
+  let page = 0
+  /** Gives the items of one page that no earlier page had. */
+  return function listNew<Item>(items: readonly Item[], idOf: (item: Item) => string): Item[] {
+    page += 1
+    const fresh = items.filter((item) => {
+      const id = idOf(item)
+      const seen_on = pages.get(id)
+      if (seen_on === undefined) pages.set(id, page)
+      return seen_on === undefined || seen_on === page
+    })
+    if (items.length > 0 && fresh.length === 0)
+      throw contractError(provider, 'sent the same page twice')
+    return fresh
+  }
+}
+
+export type Repeats = ReturnType<typeof createRepeats>
+
+/** More than any row can be: the store's sums of such rows must stay within 64 bits. */
+const COUNT_MAX = 1e12
+
+/** A token or request count: a whole number. */
+export const Count = z.number().int().min(0).max(COUNT_MAX)
+/** Stored bytes are many more than tokens. */
+export const ByteCount = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
 export const OptionalCount = Count.nullish().transform((value) => value ?? 0)
 export const Text = z.string().max(2_000)
 export const OptionalText = Text.nullish().transform((value) => value ?? null)
@@ -34,7 +65,7 @@ export function readRow<Schema extends z.ZodType>(
   raw: unknown,
   bucket_start: number | null,
 ): z.output<Schema> | undefined {
-  const result = schema.safeParse(raw)
+  const result = compiled(schema).safeParse(raw)
   if (result.success) return result.data
   const [issue] = result.error.issues
   rows.malformed.push({
@@ -44,10 +75,26 @@ export function readRow<Schema extends z.ZodType>(
   return undefined
 }
 
-/** What the store's 64-bit integers hold: more than nine thousand million dollars. */
-const NANOS_MAX = 2n ** 63n - 1n
+const COMPILED = new WeakMap<z.ZodType, z.ZodType>()
+
+/** Code for the schema, made at its first row: hundreds of thousands may follow. https://zod.dev/compile */
+function compiled<Schema extends z.ZodType>(schema: Schema): Schema {
+  const known = COMPILED.get(schema) as Schema | undefined
+  if (known) return known
+  const made = z.compile(schema)
+  COMPILED.set(schema, made)
+  return made
+}
+
+/** A hundred million dollars in one row: more than any row can be, and sums of it stay within 64 bits. */
+const NANOS_MAX = 10n ** 17n
 
 export const Amount = z.union([z.string().max(400), z.number()])
+/** An ISO code, in whatever case. */
+export const Currency = z
+  .string()
+  .max(20)
+  .transform((code) => code.trim().toLowerCase())
 
 /** An amount to its last digit; one that is no number is written down as malformed. */
 export function readAmount(

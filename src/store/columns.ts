@@ -1,4 +1,4 @@
-import { type RawBuilder, sql } from 'kysely'
+import { CompiledQuery, type RawBuilder, sql } from 'kysely'
 import type { Db } from './schema.ts'
 
 /** A money column as exact text; `BigInt` it where it is used. */
@@ -13,8 +13,9 @@ export function nullableNanos(column: string): RawBuilder<string | null> {
 export type Cell = string | number | bigint | null
 
 /**
- * Inserts any number of rows in one statement with one parameter, so that the statement is prepared
- * once. `conflict` is what follows the rows: nothing, or an `on conflict …` clause.
+ * Inserts any number of rows. `conflict` is what follows them: nothing, or an `on conflict …` clause
+ * without parameters. The rows go in groups of a few fixed sizes, so that each statement is prepared
+ * once; their values are bound, which costs a fifth of reading them out of one JSON text.
  */
 export async function insertRows(
   db: Db,
@@ -23,21 +24,21 @@ export async function insertRows(
   rows: readonly (readonly Cell[])[],
   conflict: RawBuilder<unknown> = sql``,
 ): Promise<number> {
+  if (rows.length === 0) return 0
+  const names = sql.join(columns.map((name) => sql.ref(name)))
+  const head = sql`insert into ${sql.table(table)} (${names}) values `.compile(db).sql
+  const tail = conflict.compile(db).sql
+  const row = `(${columns.map(() => '?').join()})`
   let inserted = 0
-  for (let at = 0; at < rows.length; at += ROWS_MAX) {
-    const batch = JSON.stringify(rows.slice(at, at + ROWS_MAX), textOfBigInt)
-    const values = columns.map((_, i) => sql`value ->> ${sql.lit(i)}`)
-    const result = await sql`
-      insert into ${sql.table(table)} (${sql.join(columns.map((name) => sql.ref(name)))})
-      select ${sql.join(values)} from json_each(${batch}) where true ${conflict}`.execute(db)
+  for (let at = 0; at < rows.length; ) {
+    const size = GROUP_SIZES.find((group) => group <= rows.length - at) ?? 1
+    const text = `${head}${Array(size).fill(row).join()} ${tail}`
+    const values = rows.slice(at, at + size).flat()
+    const result = await db.executeQuery(CompiledQuery.raw(text, values))
     inserted += Number(result.numAffectedRows ?? 0)
+    at += size
   }
   return inserted
 }
 
-const ROWS_MAX = 2_000
-
-/** A strict integer column turns the text back into the same integer. */
-function textOfBigInt(_: string, value: unknown): unknown {
-  return typeof value === 'bigint' ? value.toString() : value
-}
+const GROUP_SIZES = [64, 8, 1]

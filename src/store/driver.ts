@@ -7,6 +7,7 @@ export type DriverName = 'better-sqlite3' | 'node'
 /** What both drivers have in common, and all that is used of them. */
 type Native = {
   close(): void
+  exec(sql: string): unknown
   prepare(sql: string): NativeStatement
 }
 type NativeStatement = {
@@ -98,3 +99,46 @@ function bindable(value: unknown): unknown {
   if (typeof value === 'boolean') return Number(value)
   return Number.isSafeInteger(value) ? BigInt(value as number) : value
 }
+
+/** Prepared statements without a query builder, for the few that run thousands of times a second. */
+export type Statements = {
+  /** Numbers are bound as REAL: fine for strict integer columns, not for integer division. */
+  prepare(sql: string): Statement
+  close(): void
+}
+export type Statement = {
+  run(...cells: readonly unknown[]): {
+    readonly changes: number | bigint
+    readonly lastInsertRowid: number | bigint
+  }
+  all(...cells: readonly unknown[]): unknown[]
+}
+
+/** A connection of its own that never waits for the lock: the caller tries again, without blocking others. */
+export function openStatements(path: string, name: DriverName): Statements {
+  const native = name === 'node' ? openNodeSqlite(path) : openBetterSqlite(path)
+  for (const pragma of ['busy_timeout = 0', 'synchronous = normal', 'cache_size = -16000'])
+    native.exec(`pragma ${pragma}`)
+  return { prepare: (text) => native.prepare(text), close: () => native.close() }
+}
+
+/** Locked, full or unreadable: what another try can cure, unlike a row that breaks a rule. */
+export function isStoreTrouble(error: unknown): boolean {
+  const { code, errcode } = error as { code?: unknown; errcode?: unknown }
+  const name = typeof code === 'string' ? code : ''
+  if (name.startsWith('SQLITE_')) return TROUBLES.some((trouble) => name.startsWith(trouble))
+  return typeof errcode === 'number' && TROUBLE_CODES.has(errcode & 0xff)
+}
+
+// https://www.sqlite.org/rescode.html
+const TROUBLES = [
+  'SQLITE_BUSY',
+  'SQLITE_LOCKED',
+  'SQLITE_NOMEM',
+  'SQLITE_READONLY',
+  'SQLITE_IOERR',
+  'SQLITE_CORRUPT',
+  'SQLITE_FULL',
+  'SQLITE_CANTOPEN',
+]
+const TROUBLE_CODES = new Set([5, 6, 7, 8, 10, 11, 13, 14])

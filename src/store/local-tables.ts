@@ -1,5 +1,10 @@
-/** The tables of local session logs: see migrations/0003-local.ts. */
-export type LocalFileTable = {
+/** Local session logs: a part of the `Database`; see migrations/0003-local.ts. */
+export type LocalTables = {
+  local_file: LocalFileTable
+  local_client: LocalClientTable
+}
+
+type LocalFileTable = {
   path_hash: string
   client: string
   size: number
@@ -13,7 +18,7 @@ export type LocalFileTable = {
   read_at: number
 }
 
-export type LocalClientTable = {
+type LocalClientTable = {
   client: string
   followed_since: number
   /** In real time, since it says when to look again. */

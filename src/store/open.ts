@@ -21,6 +21,8 @@ export type Store = {
 }
 
 const BUSY_TIMEOUT_MS = 10_000
+/** 16 MiB: pages that many transactions touch are copied into the file once for all of them. */
+const CHECKPOINT_PAGES = 4_000
 /** Files up to this size are checked whole when opened; larger ones on first touch of a bad page. */
 const CHECKED_BYTES_MAX = 8 * 2 ** 20
 
@@ -37,6 +39,7 @@ export async function openStore({ path, driver, now }: StoreOptions): Promise<St
     await refuseDamage(db, path)
     await useWal(db)
     await sql`pragma synchronous = normal`.execute(db)
+    await sql`pragma wal_autocheckpoint = ${sql.lit(CHECKPOINT_PAGES)}`.execute(db)
     await sql`pragma foreign_keys = on`.execute(db)
     await sql`pragma cache_size = -16000`.execute(db)
     await migrate(db, { path, now })

@@ -1,6 +1,9 @@
-import type { ColumnType, Generated, Kysely } from 'kysely'
+import type { Generated, Kysely } from 'kysely'
 import type { TokenClass } from '../usage.ts'
-import type { LocalClientTable, LocalFileTable } from './local-tables.ts'
+import type { BudgetTables } from './budget-tables.ts'
+import type { LocalTables } from './local-tables.ts'
+import type { NanosColumn } from './money-column.ts'
+import type { TelemetryTables } from './telemetry-tables.ts'
 
 /**
  * One interface a table. Instants are epoch milliseconds; money is nano-dollars, written as bigint
@@ -21,19 +24,17 @@ export type Database = {
   rollup_day: RollupDayTable
   rollup_model_day: Omit<RollupDayTable, 'api_key' | 'workspace' | 'user'>
   ledger_entry: LedgerEntryTable
+  pending_usage: PendingUsageTable
   receiver: ReceiverTable
-  local_file: LocalFileTable
-  local_client: LocalClientTable
   connect_page: ConnectPageTable
   access_token: AccessTokenTable
   audit: AuditTable
   lease: LeaseTable
-}
+} & TelemetryTables &
+  LocalTables &
+  BudgetTables
 
 export type Db = Kysely<Database>
-
-/** Selected only through a cast to text. */
-type NanosColumn<Null = never> = ColumnType<never, bigint | Null, bigint | Null>
 
 type UsageColumns = Record<TokenClass, number> & {
   reasoning_tokens: number
@@ -222,10 +223,32 @@ export type LedgerEntryTable = UsageColumns & {
   unpriced_reason: string | null
   reported_cost_nanos: NanosColumn<null>
   tags: string
+  quality: 'exact' | 'estimated' | 'missing' | null
   recorded_at: number
   /** The entry of the same request that this one says more than. */
   replaces: string | null
   inference_geo: string | null
+  /** Rank of the source: of the entries that saw one request the highest counts. */
+  precedence: number
+  response_id: string | null
+  origin: string | null
+  list_nanos: NanosColumn<null>
+  superseded_by: string | null
+  wrapped_key: string | null
+  workspace: string | null
+}
+
+export type PendingUsageTable = {
+  provider: string
+  job_id: string
+  api: string
+  wrapped_key: string
+  hold_id: string | null
+  /** The event as it stands, without its usage. */
+  event: string
+  path: string
+  next_poll_at: number
+  deadline_at: number
 }
 
 export type ReceiverTable = {
@@ -235,6 +258,7 @@ export type ReceiverTable = {
   duplicates: Generated<number>
   ignored: Generated<number>
   rejected: Generated<number>
+  skewed: Generated<number>
   last_received_at: number
 }
 

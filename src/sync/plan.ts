@@ -13,13 +13,21 @@ type Progress = {
   readonly deep_read_at: number | null
 }
 
+/** Buckets to be read again however old they are; `is_unplaced`: with the whole window after them. */
+type Doubted = readonly { readonly bucket_start: number; readonly is_unplaced: boolean }[]
+
 export type LivePlan = { readonly windows: readonly Range[]; readonly is_deep: boolean }
 
 /**
  * The windows that bring a stream up to now, oldest first, so that the watermark grows without gaps.
  * The first run reads the newest window only; the rest is the backfill's.
  */
-export function planLive(report: Report, progress: Progress, now: number): LivePlan {
+export function planLive(
+  report: Report,
+  progress: Progress,
+  now: number,
+  doubted: Doubted = [],
+): LivePlan {
   const { bucket_ms, window_ms } = report
   const end = report.serves_current ? ceilTo(now, bucket_ms) : floorTo(now, bucket_ms)
   const oldest = Math.max(firstBucket(report, now), progress.backfill_from)
@@ -28,14 +36,37 @@ export function planLive(report: Report, progress: Progress, now: number): LiveP
     const start = Math.max(floorTo(end - window_ms, bucket_ms), Math.min(oldest, end - bucket_ms))
     return { windows: nonEmpty({ start, end }), is_deep: true }
   }
-  const is_deep = progress.deep_read_at === null || now - progress.deep_read_at >= DAY_MS
-  const back = Math.max(report.lookback_ms, is_deep ? deepLookback(now) : 0)
+  const { deep_read_at } = progress
+  const is_month_due = deep_read_at === null || deep_read_at < latestMonthRead(now)
+  const is_deep = is_month_due || now - deep_read_at >= DAY_MS
+  const month = is_month_due ? now - monthBefore(now) : 0
+  const back = Math.max(report.lookback_ms, is_deep ? DEEP_READ_MS : 0, month)
   const wanted = Math.min(watermark, floorTo(now, bucket_ms)) - back
   const start = Math.min(
     Math.max(floorTo(wanted, bucket_ms), covered_from, firstBucket(report, now)),
     end - bucket_ms,
   )
-  return { windows: chunk({ start, end }, window_ms), is_deep }
+  const older = { start: Math.max(covered_from, firstBucket(report, now)), end: start }
+  const windows = [...windowsOf(report, doubted, older), ...chunk({ start, end }, window_ms)]
+  return { windows, is_deep }
+}
+
+/** As few windows as hold all the doubted buckets of the range. */
+function windowsOf({ bucket_ms, window_ms }: Report, doubted: Doubted, range: Range): Range[] {
+  const windows: { start: number; end: number }[] = []
+  const reachable = doubted.filter(({ bucket_start, is_unplaced }) => {
+    return bucket_start + (is_unplaced ? window_ms : bucket_ms) > range.start
+  })
+  for (const { bucket_start, is_unplaced } of reachable.sort(
+    (a, b) => a.bucket_start - b.bucket_start,
+  )) {
+    const start = Math.max(floorTo(bucket_start, bucket_ms), range.start)
+    const end = Math.min(start + (is_unplaced ? window_ms : bucket_ms), range.end)
+    const last = windows.at(-1)
+    if (last && end - last.start <= window_ms) last.end = Math.max(last.end, end)
+    else if (start < end) windows.push({ start: Math.max(start, last?.end ?? start), end })
+  }
+  return windows.filter(({ start, end }) => start < end)
 }
 
 /** The next older window of the backfill, or undefined when it is done. */
@@ -95,9 +126,18 @@ function firstBucket(report: Report, now: number): number {
   return Number.isFinite(floor) ? ceilTo(floor, report.bucket_ms) : floor
 }
 
-function deepLookback(now: number): number {
+/** The last instant from which on the month before was to be read again; a sleeping machine catches up. */
+function latestMonthRead(now: number): number {
   const today = new Date(now)
-  if (!MONTH_READ_DAYS.includes(today.getUTCDate())) return DEEP_READ_MS
-  const month = Date.UTC(today.getUTCFullYear(), today.getUTCMonth() - 1, 1)
-  return Math.max(DEEP_READ_MS, now - month)
+  const [year, month] = [today.getUTCFullYear(), today.getUTCMonth()]
+  const due = [-1, 0].flatMap((months) =>
+    MONTH_READ_DAYS.map((day) => Date.UTC(year, month + months, day)),
+  )
+  return Math.max(...due.filter((at) => at <= now))
+}
+
+/** Where the month begins that the latest of these reads is about. */
+function monthBefore(now: number): number {
+  const read = new Date(latestMonthRead(now))
+  return Date.UTC(read.getUTCFullYear(), read.getUTCMonth() - 1, 1)
 }

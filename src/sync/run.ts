@@ -2,11 +2,14 @@ import { DAY_MS, isoTime, MINUTE_MS } from '../clock.ts'
 import { UpstreamError } from '../errors.ts'
 import { jitter } from '../ids.ts'
 import { hasUnnamed, saveNames } from '../ledger/directory.ts'
-import type { AdminApi, Get, Provider, Report } from '../providers/provider.ts'
+import { listDoubtedBuckets } from '../ledger/quarantine.ts'
+import type { AdminApi, Get, Provider, Range, Report } from '../providers/provider.ts'
+import { failureOf } from './failure.ts'
 import { planBackfill, planLive } from './plan.ts'
 import {
   DIRECTORY_EVERY_MS,
   DIRECTORY_STREAM,
+  endBackfill,
   ensureStreams,
   getStream,
   listStreams,
@@ -15,7 +18,7 @@ import {
   markOk,
   type SyncStream,
 } from './stream.ts'
-import { LeaseLostError, syncWindow, type WindowContext } from './window.ts'
+import { isOutOfReach, LeaseLostError, syncWindow, type WindowContext } from './window.ts'
 
 export type SyncProgress = {
   readonly provider: string
@@ -51,9 +54,6 @@ export type RunResult = {
   readonly failures: readonly { readonly stream: string; readonly problem: string }[]
 }
 
-const AUTH_RETRY_MS = 60 * MINUTE_MS
-const FAILURE_RETRY_MAX_MS = 60 * MINUTE_MS
-
 /**
  * One sync run of one connection: names first, then every due report up to now, then the backfill,
  * newest first and one window of each report in turn. A failing report stops only itself, except that
@@ -70,6 +70,26 @@ export async function runConnection(context: RunContext, options: RunOptions): P
   await run.backfill()
   await askForNames(context)
   return { rows: run.rows, failures: run.failures }
+}
+
+/**
+ * Writes down on every stream that the connection as a whole cannot be read, for instance because its
+ * key is refused before any report is asked for.
+ */
+export async function failConnection(
+  context: Pick<RunContext, 'db' | 'provider_info' | 'admin' | 'connection_id' | 'now' | 'pause'>,
+  error: UpstreamError,
+): Promise<RunResult> {
+  const { db, provider_info, admin, connection_id, now } = context
+  await ensureStreams(db, connection_id, admin.reports, { now: now() })
+  const failures: { stream: string; problem: string }[] = []
+  for (const stream of await listStreams(db, connection_id)) {
+    const failure = failureOf(error, provider_info, { ...stream, stream: 'all' }, now())
+    await markFailed(db, stream.id, failure)
+    failures[0] ??= { stream: 'all', problem: failure.problem }
+    if (failure.status === 'paused') await context.pause(failure.next_due_at)
+  }
+  return { rows: 0, failures }
 }
 
 class Run {
@@ -119,7 +139,9 @@ class Run {
     if (!this.#isDue(stream)) return
     const started_at = now()
     await db.updateTable('sync_stream').set({ started_at }).where('id', '=', stream.id).execute()
-    const { windows, is_deep } = planLive(report, stream, started_at)
+    const { is_forced } = this.#options
+    const doubted = await listDoubtedBuckets(db, stream.id, { now: started_at, is_forced })
+    const { windows, is_deep } = planLive(report, stream, started_at, doubted)
     for (const range of windows) await syncWindow(this.#context, stream, report, range)
     const every_ms = Math.round(report.every_ms * (1 + jitter() * 0.2))
     await markOk(db, stream.id, now(), started_at + every_ms, is_deep)
@@ -141,11 +163,31 @@ class Run {
           if (stream.covered_from !== null) await markBackfilled(this.#context.db, stream.id)
           continue
         }
-        await this.attempt(stream, () => syncWindow(slow, stream, report, range, true))
+        let is_end = false
+        await this.attempt(stream, async () => {
+          is_end = !(await this.#reachesBack(slow, stream, report, range))
+        })
         await this.#report(stream)
-        next.push(report)
+        if (!is_end) next.push(report)
       }
       open = next
+    }
+  }
+
+  /** Older than what the provider has a report for, there is nothing: the backfill ends there. */
+  async #reachesBack(
+    context: RunContext,
+    stream: SyncStream,
+    report: Report,
+    range: Range,
+  ): Promise<boolean> {
+    try {
+      await syncWindow(context, stream, report, range, true)
+      return true
+    } catch (error) {
+      if (!isOutOfReach(error)) throw error
+      await endBackfill(context.db, stream.id)
+      return false
     }
   }
 
@@ -174,20 +216,13 @@ class Run {
 
   async #writeDown(stream: SyncStream, error: UpstreamError): Promise<void> {
     const { db, provider_info, now } = this.#context
-    const problem = describe(error, provider_info)
-    this.failures.push({ stream: stream.stream, problem })
+    const failure = failureOf(error, provider_info, stream, now())
     this.#failed.add(stream.stream)
-    const retry_at = now() + retryDelay(error, stream.failures)
-    await markFailed(db, stream.id, {
-      status: statusOf(error),
-      problem,
-      http_status: error.status || null,
-      request_id: error.detail.request_id ?? null,
-      next_due_at: retry_at,
-    })
-    if (error.status !== 429) return
+    if (!failure.is_minor) this.failures.push({ stream: stream.stream, problem: failure.problem })
+    await markFailed(db, stream.id, failure)
+    if (failure.status !== 'paused') return
     this.#is_paused = true
-    await this.#context.pause(retry_at)
+    await this.#context.pause(failure.next_due_at)
   }
 }
 
@@ -201,29 +236,6 @@ async function askForNames({ db, connection_id, now }: RunContext): Promise<void
     .where('stream', '=', DIRECTORY_STREAM)
     .where('next_due_at', '>', now() + 60 * MINUTE_MS)
     .execute()
-}
-
-function statusOf({ status }: UpstreamError): 'auth_failed' | 'paused' | 'failed' {
-  if (status === 401 || status === 403) return 'auth_failed'
-  return status === 429 ? 'paused' : 'failed'
-}
-
-function retryDelay(error: UpstreamError, failures: number): number {
-  if (statusOf(error) === 'auth_failed') return AUTH_RETRY_MS
-  if (error.status === 429) return error.detail.retry_after_ms ?? MINUTE_MS
-  return Math.min(2 ** failures * MINUTE_MS, FAILURE_RETRY_MAX_MS)
-}
-
-/** A sentence that says what happened and what to do about it. */
-function describe(error: UpstreamError, { id, name, admin }: Provider): string {
-  const { status, detail } = error
-  if (status === 401)
-    return `${name} does not accept the key any more. Needed: ${admin?.key_help.kind}. Make one at ${admin?.key_help.url} and run: outlay connect ${id}`
-  if (status === 403)
-    return `The key may not read this at ${name}. Needed: ${admin?.key_help.kind}. Make one at ${admin?.key_help.url} and run: outlay connect ${id}`
-  if (status === 429)
-    return `${name} asked to slow down; the sync goes on by itself in ${Math.ceil((detail.retry_after_ms ?? MINUTE_MS) / 1000)} s.`
-  return `${error.message} The sync tries again by itself; what was read before stays.`
 }
 
 export function formatProgress({ provider, stream, covered_from, rows }: SyncProgress): string {

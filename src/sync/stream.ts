@@ -21,6 +21,34 @@ export const BACKFILL_DAYS = 90
 export const DIRECTORY_STREAM = 'directory'
 export const DIRECTORY_EVERY_MS = 6 * 60 * 60_000
 
+/** Whether anything of a connection is to be read now; one that was never read has no streams yet. */
+export async function hasDueWork(db: Db, connection_id: string, now: number): Promise<boolean> {
+  const streams = await db
+    .selectFrom('sync_stream')
+    .select(['next_due_at', 'status', 'is_backfilled', 'view'])
+    .where('connection_id', '=', connection_id)
+    .execute()
+  return (
+    streams.length === 0 ||
+    streams.some(
+      ({ next_due_at, status, is_backfilled, view }) =>
+        next_due_at <= now || (status === 'ok' && is_backfilled === 0 && view !== 'directory'),
+    )
+  )
+}
+
+/** Whether a report of the connection was read to its end at that time or later. */
+export async function wasReadSince(db: Db, connection_id: string, at: number): Promise<boolean> {
+  const row = await db
+    .selectFrom('sync_stream')
+    .select('id')
+    .where('connection_id', '=', connection_id)
+    .where('succeeded_at', '>=', at)
+    .where('view', '!=', 'directory')
+    .executeTakeFirst()
+  return row !== undefined
+}
+
 /** Makes sure that every report of the connection has its row; moves the backfill's end when asked to. */
 export async function ensureStreams(
   db: Db,
@@ -113,6 +141,15 @@ export async function markBackfilled(db: Db, id: number): Promise<void> {
   await db.updateTable('sync_stream').set({ is_backfilled: 1 }).where('id', '=', id).execute()
 }
 
+/** Records that the provider has no report of anything older. */
+export async function endBackfill(db: Db, id: number): Promise<void> {
+  await db
+    .updateTable('sync_stream')
+    .set((eb) => ({ is_backfilled: 1, backfill_from: eb.ref('covered_from') }))
+    .where('id', '=', id)
+    .execute()
+}
+
 export type Problem = {
   readonly status: StreamStatus
   readonly problem: string
@@ -125,7 +162,14 @@ export type Problem = {
 export async function markFailed(db: Db, id: number, problem: Problem): Promise<void> {
   await db
     .updateTable('sync_stream')
-    .set((eb) => ({ ...problem, failures: eb('failures', '+', 1) }))
+    .set((eb) => ({
+      status: problem.status,
+      problem: problem.problem,
+      http_status: problem.http_status,
+      request_id: problem.request_id,
+      next_due_at: problem.next_due_at,
+      failures: eb('failures', '+', 1),
+    }))
     .where('id', '=', id)
     .execute()
 }

@@ -1,4 +1,4 @@
-import { floorTo } from '../clock.ts'
+import { floorTo, utcDate } from '../clock.ts'
 import { UpstreamError } from '../errors.ts'
 import type { ReportWindow } from '../ledger/bucket.ts'
 import { rebuildDays } from '../ledger/rollup.ts'
@@ -26,6 +26,9 @@ export type WindowContext = {
   onRows(count: number): void
 }
 
+/** The code of an error that says that no report of the provider answers this range. */
+const OUT_OF_REACH = 'out_of_reach'
+
 export class LeaseLostError extends Error {
   override readonly name = 'LeaseLostError'
 }
@@ -44,8 +47,18 @@ export async function syncWindow(
   const pieces = cutByVariant(report, range, context.now())
   for (const piece of newest_first ? pieces.reverse() : pieces) {
     context.signal.throwIfAborted()
-    await syncPiece(context, stream, report, piece.range, piece.variants, newest_first)
+    try {
+      await syncPiece(context, stream, report, piece.range, piece.variants, newest_first)
+    } catch (error) {
+      // What no report reaches is left to the backfill, which ends there.
+      const is_skipped = isOutOfReach(error) && !newest_first && piece.range.end < range.end
+      if (!is_skipped) throw error
+    }
   }
+}
+
+export function isOutOfReach(error: unknown): boolean {
+  return error instanceof UpstreamError && error.detail.code === OUT_OF_REACH
 }
 
 async function syncPiece(
@@ -72,21 +85,24 @@ function isTooLarge(error: unknown): boolean {
 }
 
 async function readPiece(
-  { pages, get, refused }: WindowContext,
+  { provider, pages, get, refused }: WindowContext,
   range: Range,
   variants: readonly Variant[],
 ): Promise<{ variant: Variant; rows: ReportRows }> {
-  const usable = variants.filter(({ grouping }) => !refused.has(grouping))
-  for (const [i, variant] of usable.entries()) {
+  for (const variant of variants) {
+    if (refused.has(variant.grouping)) continue
     try {
       return { variant, rows: await variant.read(range, pages, get) }
     } catch (error) {
       const is_refusal = error instanceof UpstreamError && variant.refuses?.(error) === true
-      if (!is_refusal || i === usable.length - 1) throw error
+      if (!is_refusal) throw error
       refused.add(variant.grouping)
     }
   }
-  throw new UpstreamError('', 400, 'No report of this provider reaches back that far.')
+  const from = utcDate(range.start)
+  throw new UpstreamError(provider, 400, `${provider} has no report for the days from ${from}.`, {
+    code: OUT_OF_REACH,
+  })
 }
 
 /** One transaction: the buckets, their rollups and the stream's progress, or nothing. */

@@ -15,7 +15,12 @@ import type { Db } from '../store/schema.ts'
 import { type Html, type PageStatus, sendPage } from './page.ts'
 
 /** Which key a provider needs, for people. */
-export type KeyHelp = { readonly name: string; readonly kind: string; readonly url: string }
+export type KeyHelp = {
+  readonly name: string
+  readonly kind: string
+  readonly note: string
+  readonly url: string
+}
 
 export type ConnectDeps = {
   readonly db: Db
@@ -99,7 +104,7 @@ async function findOpen(
  * `Sec-Fetch-Site`, which no page can set. A program without either header is no browser; it still
  * needs the nonce.
  */
-function isOwnForm(c: Context): boolean {
+export function isOwnForm(c: Context): boolean {
   const site = c.req.header('sec-fetch-site')
   const origin = c.req.header('origin')
   if (site !== undefined && site !== 'same-origin') return false
@@ -125,7 +130,7 @@ function formBody({ help, name, tries_left }: OpenPage, problem: string | undefi
   const described = problem === undefined ? 'hint' : 'problem hint'
   return html`
 <h1>Connect ${help.name}</h1>
-<p class="lead">Paste ${article(help.kind)} and Outlay will read what your organisation uses and what it costs.${
+<p class="lead">Paste ${help.kind}, and Outlay will read what your organisation uses and what it costs.${
     name === DEFAULT_NAME ? '' : html` This connection will be called <strong>${name}</strong>.`
   }</p>
 <form method="post" autocomplete="off">
@@ -134,12 +139,12 @@ ${
     ? ''
     : html`<p class="problem" id="problem" role="alert">${problem}<span>${triesText(tries_left)}</span></p>`
 }
-<label for="key">${help.kind}</label>
+<label for="key">${labelOf(help.kind)}</label>
 <input id="key" name="key" type="password" required autofocus maxlength="1024" autocomplete="off"
  autocapitalize="off" autocorrect="off" spellcheck="false" aria-describedby="${described}"${
    problem === undefined ? '' : html` aria-invalid="true"`
  }>
-<p class="note" id="hint">No key yet? <a href="${help.url}" target="_blank" rel="noopener noreferrer">Make one at ${help.name}</a>. Other kinds of keys cannot read costs.</p>
+<p class="note" id="hint">No key yet? <a href="${help.url}" target="_blank" rel="noopener noreferrer">Make one at ${help.name}</a>. ${help.note}</p>
 <button type="submit">Test and connect</button>
 </form>
 <dl>
@@ -154,8 +159,10 @@ function triesText(tries_left: number): string {
   return tries_left === 1 ? 'One try is left.' : `${tries_left} tries are left.`
 }
 
-function article(kind: string): string {
-  return /^an?\s/i.test(kind) ? kind : `${/^[aeio]/i.test(kind) ? 'an' : 'a'} ${kind}`
+/** Without the article: `Admin key (sk-admin-…)`. */
+function labelOf(kind: string): string {
+  const bare = kind.replace(/^an? /, '')
+  return bare.charAt(0).toUpperCase() + bare.slice(1)
 }
 
 type PageText = { readonly title: string; readonly status: PageStatus; readonly body: Html }

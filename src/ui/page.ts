@@ -28,7 +28,8 @@ function headers(): Record<string, string> {
       "frame-ancestors 'none'",
       "base-uri 'none'",
     ].join('; '),
-    'Referrer-Policy': 'no-referrer',
+    // Not no-referrer: with that a browser sends the form with `Origin: null`, which no check can trust.
+    'Referrer-Policy': 'same-origin',
     'Cache-Control': 'no-store',
     'X-Frame-Options': 'DENY',
     'X-Content-Type-Options': 'nosniff',

@@ -58,6 +58,20 @@ test.each(['code_execution', 'cache_read_tokens'] as const)(
   },
 )
 
+test('usage of a report that breaks out less is no contradiction, but of another model it is', () => {
+  const cost = { ...OPEN, model: 'm', workspace: 'w', context_window: '0-200k' }
+  const usage = [
+    used({ model: 'm', workspace: 'w', api_key: 'a' }, 3),
+    used({ model: 'm', workspace: 'w', api_key: 'b' }, 1),
+    used({ model: 'n', workspace: 'w', api_key: 'c' }, 4),
+  ]
+  const shares = createAllocator(usage)({ dims: cost, component: 'output_tokens', nanos: 8n })
+  expect(shares.map(({ api_key, nanos }) => [api_key, nanos])).toEqual([
+    ['a', 6n],
+    ['b', 2n],
+  ])
+})
+
 test('shares sum to the amount exactly, whatever the weights and the sign', () => {
   fc.assert(
     fc.property(

@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import { type App, openApp } from '../../src/app.ts'
-import { DAY_MS, fixedClock, floorTo, utcDate } from '../../src/clock.ts'
+import { DAY_MS, fixedClock, floorTo, MINUTE_MS, utcDate } from '../../src/clock.ts'
 import { parseConfig } from '../../src/config.ts'
 import { syncConnections } from '../../src/jobs/sync.ts'
 import { sumSpend } from '../../src/ledger/spend.ts'
@@ -12,23 +12,34 @@ import { costOf } from '../../src/ledger/sums.ts'
 import { silentLog } from '../../src/log.ts'
 import { resolvePeriod } from '../../src/period.ts'
 import { providerEnvs } from '../../src/providers/environment.ts'
-import type { Cell, Mode, Simulator } from './sim.ts'
-
-export const NOW = Date.parse('2026-11-20T15:30:00Z')
-export const DAYS = 95
-const FIRST_DAY = floorTo(NOW, DAY_MS) - DAYS * DAY_MS
+import type { Cell, Simulator } from './sim.ts'
 
 export type Outlay = {
   readonly app: App
+  readonly home: string
   readonly clock: ReturnType<typeof fixedClock>
-  sync(options?: { since?: number; provider?: string }): ReturnType<typeof syncConnections>
-  close(): Promise<void>
+  sync(options?: SyncOptions): ReturnType<typeof syncConnections>
+  /** Moves the clocks on both sides. */
+  advance(minutes: number): Promise<void>
+}
+
+export type SyncOptions = {
+  since?: number
+  provider?: string
+  is_forced?: boolean
+  is_background?: boolean
+}
+
+export function temporaryHome(): string {
+  const home = mkdtempSync(join(tmpdir(), 'outlay-oracle-'))
+  onTestFinished(() => rmSync(home, { recursive: true, force: true }))
+  return home
 }
 
 export function environmentFor(simulator: Simulator, home: string) {
   return {
     OUTLAY_HOME: home,
-    OUTLAY_NOW: new Date(NOW).toISOString(),
+    OUTLAY_NOW: new Date(simulator.now).toISOString(),
     OUTLAY_TIMEZONE: 'UTC',
     ANTHROPIC_ADMIN_KEY: 'sk-ant-admin01-sim',
     OPENAI_ADMIN_KEY: 'sk-admin-sim',
@@ -39,11 +50,15 @@ export function environmentFor(simulator: Simulator, home: string) {
   }
 }
 
+export const SECRETS = /sk-ant-admin01-sim|sk-admin-sim|sk-or-mgmt-sim/
+
 /** The program in this process, with its own folder, reading from the simulator. */
-export async function startOutlay(simulator: Simulator, home?: string): Promise<Outlay> {
-  const folder = home ?? mkdtempSync(join(tmpdir(), 'outlay-oracle-'))
-  const config = parseConfig(environmentFor(simulator, folder), providerEnvs)
-  const clock = fixedClock(NOW)
+export async function startOutlay(
+  simulator: Simulator,
+  { home = temporaryHome(), timeout_ms = 5_000 }: { home?: string; timeout_ms?: number } = {},
+): Promise<Outlay> {
+  const config = parseConfig(environmentFor(simulator, home), providerEnvs)
+  const clock = fixedClock(simulator.now)
   const holder = {
     id: `test-${Math.random()}`,
     pid: process.pid,
@@ -52,21 +67,23 @@ export async function startOutlay(simulator: Simulator, home?: string): Promise<
     wallNow: () => Date.now(),
   }
   const host = { clock, log: silentLog, versions: process.versions, holder }
-  const app = await openApp(config, host, { timeout_ms: 1_500, backoff_ms: 5 })
+  const app = await openApp(config, host, { timeout_ms, backoff_ms: 5 })
+  onTestFinished(() => app.close())
   return {
     app,
+    home,
     clock,
-    sync: ({ since = FIRST_DAY, provider } = {}) =>
+    sync: ({ since = simulator.first_day, ...options } = {}) =>
       syncConnections(app, {
         since,
-        provider,
         is_forced: true,
         is_background: false,
+        ...options,
         signal: AbortSignal.timeout(280_000),
       }),
-    async close() {
-      await app.close()
-      if (!home) rmSync(folder, { recursive: true, force: true })
+    async advance(minutes) {
+      await simulator.control('now', { advance_minutes: minutes })
+      clock.set(clock.now() + minutes * MINUTE_MS)
     },
   }
 }
@@ -80,60 +97,108 @@ type Figures = {
   requests: number
 }
 
-const AXES = ['provider', 'day', 'model', 'provider_key', 'workspace'] as const
+export const AXES = ['provider', 'day', 'model', 'provider_key', 'workspace'] as const
+export type Axis = (typeof AXES)[number]
+
+export type TruthOptions = {
+  readonly axes?: readonly Axis[]
+  readonly providers?: readonly string[]
+  /** Days at the end (exclusive) to which the figures are compared; default: today included. */
+  readonly end?: number
+  /** Which of the organisation's report generations spoke for an Anthropic day; default by the mode. */
+  readonly isLegacy?: (day: number) => boolean
+}
 
 /** Every total by provider × axis equals the simulator's, to the token and the nano-dollar. */
 export async function expectTruth(
-  { app, clock }: Outlay,
+  outlay: Outlay,
   simulator: Simulator,
-  mode: Mode,
+  options: TruthOptions = {},
 ): Promise<void> {
-  const end = floorTo(clock.now(), DAY_MS) + DAY_MS
-  const cells = await simulator.truth(utcDate(FIRST_DAY), utcDate(end))
-  const visible = cells.flatMap((cell) => visibleCells(cell, mode, clock.now()))
-  const period = resolvePeriod({ from: utcDate(FIRST_DAY), to: utcDate(end) }, clock.now(), 'UTC')
-  for (const axis of AXES) {
-    const group_by: GroupBy[] = axis === 'provider' ? ['provider'] : ['provider', axis]
-    const { groups } = await sumSpend(app.db, { period, group_by, filter: {}, basis: 'billed' })
-    const ours = new Map<string, Figures>()
-    for (const { keys, sums } of groups.values()) {
-      const figures = {
-        cost: costOf(sums),
-        input: sums.input_tokens,
-        cached: sums.cached_input_tokens,
-        written: sums.cache_write_tokens,
-        output: sums.output_tokens,
-        requests: sums.uncounted_rows > 0 ? -1 : sums.requests,
-      }
-      if (hasFigures(figures)) ours.set(keys.join(' '), figures)
-    }
-    expect(Object.fromEntries(ours), `by ${axis}`).toEqual(
-      Object.fromEntries(expected(visible, axis, mode)),
-    )
-  }
+  const { axes = AXES } = options
+  const visible = await listVisible(outlay, simulator, options)
+  for (const axis of axes)
+    expect(
+      Object.fromEntries(await ourFigures(outlay, simulator, axis, options)),
+      `by ${axis}`,
+    ).toEqual(Object.fromEntries(sumCells(visible, axis)))
 }
 
-type VisibleCell = Cell & { readonly container: string; readonly cost: bigint }
-
-/** What the provider's own API can say of a cell: see the simulator's README on what reports leave out. */
-function visibleCells(cell: Cell, mode: Mode, now: number): VisibleCell[] {
-  const container = cell.workspace ?? cell.project ?? ''
-  const cost = BigInt(cell.cost_nano)
-  if (cell.provider === 'openrouter') {
-    const today = floorTo(now, DAY_MS)
-    const at = Date.parse(cell.day)
-    return at < today && at >= today - 30 * DAY_MS ? [{ ...cell, container, cost }] : []
+export async function ourFigures(
+  { app, clock }: Outlay,
+  { first_day }: Simulator,
+  axis: Axis,
+  { end = floorTo(clock.now(), DAY_MS) + DAY_MS, providers }: TruthOptions = {},
+): Promise<Map<string, Figures>> {
+  const period = resolvePeriod({ from: utcDate(first_day), to: utcDate(end) }, clock.now(), 'UTC')
+  const group_by: GroupBy[] = axis === 'provider' ? ['provider'] : ['provider', axis]
+  const filter = providers ? { provider: providers } : {}
+  const { groups } = await sumSpend(app.db, { period, group_by, filter, basis: 'billed' })
+  const ours = new Map<string, Figures>()
+  for (const { keys, sums } of groups.values()) {
+    const figures = {
+      cost: costOf(sums),
+      input: sums.input_tokens,
+      cached: sums.cached_input_tokens,
+      written: sums.cache_write_tokens,
+      output: sums.output_tokens,
+      requests: sums.uncounted_rows > 0 ? -1 : sums.requests,
+    }
+    if (hasFigures(figures)) ours.set(keys.join(' '), figures)
   }
-  // Storage, sessions and file searches are reported without a count of model requests.
-  if (cell.provider === 'openai' && cell.model === null)
-    return [{ ...cell, container, cost, requests: 0 }]
-  if (cell.provider !== 'anthropic' || mode !== 'legacy') return [{ ...cell, container, cost }]
+  return ours
+}
+
+type VisibleCell = Cell & {
+  readonly container: string
+  readonly cost: bigint
+  readonly is_uncounted: boolean
+}
+
+/** What the provider's own API can say of each cell: see the simulator's README on what reports leave out. */
+export async function listVisible(
+  { clock }: Outlay,
+  simulator: Simulator,
+  { end = floorTo(clock.now(), DAY_MS) + DAY_MS, providers, isLegacy }: TruthOptions = {},
+): Promise<VisibleCell[]> {
+  const { mode, first_day, now } = simulator
+  const floor = Math.max(Date.parse('2026-01-01'), floorTo(now - 365 * DAY_MS, DAY_MS) + DAY_MS)
+  const cells = await simulator.truth(utcDate(first_day), utcDate(end))
+  // OpenRouter serves the last 30 completed days; what was read once stays.
+  const oldest = floorTo(now, DAY_MS) - 30 * DAY_MS
+  const today = floorTo(clock.now(), DAY_MS)
+  return cells
+    .filter(({ provider }) => !providers || providers.includes(provider))
+    .flatMap((cell) => {
+      const at = Date.parse(cell.day)
+      if (cell.provider === 'openrouter') return at < today && at >= oldest ? [visible(cell)] : []
+      // Storage, sessions and file searches are reported without a count of model requests.
+      if (cell.provider === 'openai')
+        return [visible(cell.model === null ? { ...cell, requests: 0 } : cell)]
+      const is_legacy = isLegacy?.(at) ?? (mode === 'legacy' || (mode === 'both' && at < floor))
+      return is_legacy ? legacyCells(cell) : [visible(cell)]
+    })
+}
+
+function visible(cell: Cell): VisibleCell {
+  const container = cell.workspace ?? cell.project ?? ''
+  return { ...cell, container, cost: BigInt(cell.cost_nano), is_uncounted: false }
+}
+
+/** The legacy cost report has no priority tier and no keys; code execution and sessions no usage either. */
+function legacyCells(cell: Cell): VisibleCell[] {
+  const whole = visible(cell)
   const by = (name: string) => BigInt(cell.cost_by[name] ?? 0)
   const keyless = by('code_execution') + by('session_usage')
   const nothing = { requests: 0, tokens: NO_TOKENS, cost_by: {}, cost_nano: '0' }
+  const { input, output } = figuresOf(whole)
   return [
-    { ...cell, container, cost: cost - by('priority_tokens') - keyless },
-    { ...cell, ...nothing, api_key: null, container, cost: keyless },
+    {
+      ...whole,
+      cost: whole.cost - by('priority_tokens') - keyless,
+      is_uncounted: input + output > 0,
+    },
+    { ...whole, ...nothing, api_key: null, cost: keyless },
   ]
 }
 
@@ -145,12 +210,9 @@ const NO_TOKENS = {
   output: 0,
 }
 
-function expected(
-  cells: readonly VisibleCell[],
-  axis: (typeof AXES)[number],
-  mode: Mode,
-): Map<string, Figures> {
-  const figures = new Map<string, Figures>()
+export function sumCells(cells: readonly VisibleCell[], axis: Axis): Map<string, Figures> {
+  const sums = new Map<string, Figures>()
+  const uncounted = new Set<string>()
   for (const cell of cells) {
     const value = {
       provider: undefined,
@@ -160,32 +222,38 @@ function expected(
       workspace: cell.container,
     }[axis]
     const id = value === undefined ? cell.provider : `${cell.provider} ${value}`
-    const sum = figures.get(id) ?? {
-      cost: 0n,
-      input: 0,
-      cached: 0,
-      written: 0,
-      output: 0,
-      requests: 0,
-    }
-    const { tokens } = cell
-    const written = tokens.cache_write_short + tokens.cache_write_long
-    sum.cost += cell.cost
-    sum.input += tokens.uncached_input + tokens.cache_read + written
-    sum.cached += tokens.cache_read
-    sum.written += written
-    sum.output += tokens.output
-    sum.requests += cell.requests
-    figures.set(id, sum)
+    sums.set(id, addFigures(sums.get(id), figuresOf(cell)))
+    if (cell.is_uncounted) uncounted.add(id)
   }
-  for (const [id, sum] of figures) {
-    // The legacy usage report counts no requests.
-    const is_uncounted =
-      mode === 'legacy' && id.startsWith('anthropic') && sum.input + sum.output > 0
-    if (is_uncounted) sum.requests = -1
-    if (!hasFigures(sum)) figures.delete(id)
+  for (const [id, sum] of sums) {
+    if (uncounted.has(id)) sum.requests = -1
+    if (!hasFigures(sum)) sums.delete(id)
   }
-  return figures
+  return sums
+}
+
+function figuresOf({ tokens, cost, requests }: VisibleCell): Figures {
+  const written = tokens.cache_write_short + tokens.cache_write_long
+  return {
+    cost,
+    input: tokens.uncached_input + tokens.cache_read + written,
+    cached: tokens.cache_read,
+    written,
+    output: tokens.output,
+    requests,
+  }
+}
+
+function addFigures(sum: Figures | undefined, more: Figures): Figures {
+  if (!sum) return { ...more }
+  return {
+    cost: sum.cost + more.cost,
+    input: sum.input + more.input,
+    cached: sum.cached + more.cached,
+    written: sum.written + more.written,
+    output: sum.output + more.output,
+    requests: sum.requests + more.requests,
+  }
 }
 
 function hasFigures(figures: Figures): boolean {

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { onTestFinished } from 'vitest'
 
 const FOLDER = join(import.meta.dirname, '../../../shared/sim')
 
@@ -12,13 +13,19 @@ if (!has_simulator) console.warn(`skipped: no simulator at ${FOLDER}`)
 export type Mode = 'both' | 'legacy' | 'analytics'
 
 export type Simulator = {
+  readonly mode: Mode
+  /** Where its clock stood at the start. */
+  readonly now: number
+  readonly first_day: number
+  readonly port: number
   readonly anthropic: string
   readonly openai: string
   readonly openrouter: string
   control(path: string, body: unknown): Promise<unknown>
   truth(from: string, to: string): Promise<Cell[]>
   log(): Promise<{ entries: LogEntry[] }>
-  close(): void
+  /** Ends the process; resolves when it is gone. */
+  close(): Promise<void>
 }
 
 export type Cell = {
@@ -46,20 +53,41 @@ export type LogEntry = {
   readonly status: number | string
   readonly key: string | null
   readonly key_in_url: boolean
+  readonly fault: string | null
   readonly method: string
 }
 
+export const NOW = Date.parse('2026-11-20T15:30:00Z')
+export const DAY_MS = 86_400_000
+
+const running = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
+/** Starts a simulator that ends with the test, whatever becomes of it. */
 export async function startSimulator(options: {
   seed: number
   days: number
   mode: Mode
+  now?: number
+  port?: number
 }): Promise<Simulator> {
-  const args = ['--port', '0', '--seed', String(options.seed), '--days', String(options.days)]
+  const { seed, days, mode, now = NOW, port: wanted = 0 } = options
+  const args = ['--port', wanted, '--seed', seed, '--days', days, '--now', isoTime(now)]
   const child: ChildProcess = spawn(
     process.execPath,
-    [join(FOLDER, 'admin-sim.mjs'), ...args, '--anthropic-mode', options.mode],
+    [join(FOLDER, 'admin-sim.mjs'), ...args.map(String), '--anthropic-mode', mode],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   )
+  const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  running.add(child)
+  child.once('exit', () => running.delete(child))
+  const close = () => {
+    child.kill('SIGTERM')
+    return gone
+  }
+  onTestFinished(close)
   if (!child.stdout) throw new Error('the simulator has no stdout')
   const [line] = await Array.fromAsync(firstLine(child.stdout))
   const { port, anthropic, openai, openrouter } = JSON.parse(line ?? '{}')
@@ -69,6 +97,10 @@ export async function startSimulator(options: {
     return response.json()
   }
   return {
+    mode,
+    now,
+    first_day: Math.floor(now / DAY_MS) * DAY_MS - days * DAY_MS,
+    port,
     anthropic,
     openai,
     openrouter,
@@ -81,7 +113,7 @@ export async function startSimulator(options: {
       return sheet.cells
     },
     log: async () => read(await fetch(url('log'))) as Promise<{ entries: LogEntry[] }>,
-    close: () => child.kill('SIGTERM'),
+    close,
   }
 }
 
@@ -90,4 +122,8 @@ async function* firstLine(stream: NodeJS.ReadableStream) {
     yield line
     return
   }
+}
+
+function isoTime(at: number): string {
+  return new Date(at).toISOString().replace('.000Z', 'Z')
 }

@@ -63,7 +63,6 @@ test('a price is told in exact decimals, with its tiers', () => {
       },
     ],
     valid_from: '2026-08-21',
-    valid_to: null,
     source: 'https://developers.openai.com/api/docs/pricing',
   })
 })
@@ -73,7 +72,6 @@ test('bounds and hours of a price are told where it has them', () => {
   const chat = findRule(catalog, { provider: 'deepseek', model: 'deepseek-chat', at })
   expect(chat && describePrice(chat)).toMatchObject({
     utc_hours: '00:30-16:30',
-    valid_from: null,
     valid_to: '2025-09-05T16:00:00.000Z',
   })
   const fast = findRule(catalog, { provider: 'openai', model: 'gpt-5.5', at: NOW, speed: 'fast' })

@@ -9,7 +9,12 @@ import type { Secret } from '../../src/secret.ts'
 import { type ConnectDeps, connectRoute } from '../../src/ui/connect-page.ts'
 import { KEY, NOW, openKeyStore } from '../keys/fixture.ts'
 
-const HELP = { name: 'Claude', kind: 'Admin API key', url: 'https://console.example/keys' }
+const HELP = {
+  name: 'Claude',
+  kind: 'an Admin API key',
+  note: 'Only admins can make one.',
+  url: 'https://console.example/keys',
+}
 
 /** The page on a real socket. `answer` stands for what the provider says to each key. */
 async function openPage(answer: (key: Secret) => void = () => {}) {
@@ -84,7 +89,7 @@ test('every answer forbids scripts, framing, storing and referrers, and needs no
       /^default-src 'none'; style-src 'sha256-[\w+/=]{44}'; form-action 'self'; frame-ancestors 'none'/,
     )
     expect(policy).not.toMatch(/unsafe|script-src/)
-    expect(answer.headers.get('referrer-policy')).toBe('no-referrer')
+    expect(answer.headers.get('referrer-policy')).toBe('same-origin')
     expect(answer.headers.get('cache-control')).toBe('no-store')
     expect(answer.headers.get('x-frame-options')).toBe('DENY')
     expect(answer.headers.get('x-content-type-options')).toBe('nosniff')

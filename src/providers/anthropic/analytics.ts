@@ -6,6 +6,8 @@ import type { Query, Range, Variant } from '../provider.ts'
 import {
   Amount,
   Count,
+  Currency,
+  createRepeats,
   emptyRows,
   fieldsOf,
   hasOtherFields,
@@ -19,6 +21,7 @@ import {
 import {
   componentOf,
   hasNewCounts,
+  ID,
   isClosed,
   readPage,
   repeated,
@@ -53,10 +56,11 @@ export const analyticsUsage: Variant = {
   refuses: isClosed,
   async read(window, pages) {
     const rows = emptyRows()
+    const listNew = createRepeats(ID)
     await pages(query('/v1/organizations/analytics/usage', window, '1h', DIMENSIONS), (body) => {
       const page = readPage(body)
       rows.refreshed_at = refreshedAt(body)
-      for (const raw of page.data) addUsage(rows, raw)
+      for (const raw of listNew(page.data, coordinatesOf)) addUsage(rows, raw)
       return page.next
     })
     return rows
@@ -69,15 +73,22 @@ export const analyticsCost: Variant = {
   refuses: isClosed,
   async read(window, pages) {
     const rows = emptyRows()
+    const listNew = createRepeats(ID)
     const dimensions = [...DIMENSIONS, 'cost_type', 'token_type']
     await pages(query('/v1/organizations/analytics/cost', window, '1d', dimensions), (body) => {
       const page = readPage(body)
       rows.refreshed_at = refreshedAt(body)
-      for (const raw of page.data) addCost(rows, raw)
+      for (const raw of listNew(page.data, coordinatesOf)) addCost(rows, raw)
       return page.next
     })
     return rows
   },
+}
+
+/** A row is one bucket and one set of dimensions. */
+function coordinatesOf(raw: unknown): string {
+  const { starting_at, group } = (raw ?? {}) as { starting_at?: unknown; group?: unknown }
+  return JSON.stringify([starting_at, group])
 }
 
 function query(path: string, { start, end }: Range, width: string, dimensions: string[]): Query {
@@ -96,9 +107,10 @@ function query(path: string, { start, end }: Range, width: string, dimensions: s
   }
 }
 
+const Refreshed = z.object({ data_refreshed_at: z.string().max(40).nullish() })
+
 function refreshedAt(body: unknown): string | null {
-  const given = z.object({ data_refreshed_at: z.string().max(40).nullish() }).safeParse(body)
-  return given.data?.data_refreshed_at ?? null
+  return Refreshed.safeParse(body).data?.data_refreshed_at ?? null
 }
 
 const Actor = z.object({
@@ -118,23 +130,26 @@ const Group = z.object({
   token_type: OptionalText,
 })
 
-const UsageFields = TokenFields.extend({ total_tokens: z.unknown(), requests: Count.nullish() })
+const UsageFields = TokenFields.extend({
+  total_tokens: z.unknown().optional(),
+  requests: Count.nullish(),
+})
 
 const UsageRow = z.object({
   starting_at: Instant,
-  ending_at: z.unknown(),
+  ending_at: z.unknown().optional(),
   group: Group,
   usage: UsageFields,
 })
 
 const CostRow = z.object({
   starting_at: Instant,
-  ending_at: z.unknown(),
+  ending_at: z.unknown().optional(),
   group: Group,
   cost: z.object({
     amount: Amount,
     list_amount: Amount.nullish(),
-    currency: z.string(),
+    currency: Currency,
   }),
 })
 
@@ -175,7 +190,7 @@ function addCost(rows: Rows, raw: unknown): void {
     },
     amount_nanos,
     list_nanos: listNanos(cost.list_amount),
-    currency: cost.currency.toLowerCase(),
+    currency: cost.currency,
     raw_amount: String(cost.amount).slice(0, 100),
     ...rawOfUnfamiliar(rows, raw, is_new),
   })
@@ -218,7 +233,8 @@ function userOf(actor: z.output<typeof Actor> | null | undefined): string {
   return `federated:${actor.provider?.issuer ?? actor.provider?.type ?? 'unknown'}`
 }
 
+const Started = z.object({ starting_at: Instant })
+
 function bucketOf(raw: unknown): number | null {
-  const given = z.object({ starting_at: Instant }).safeParse(raw)
-  return given.data?.starting_at ?? null
+  return Started.safeParse(raw).data?.starting_at ?? null
 }

@@ -9,6 +9,7 @@ import { claudeCode } from './claude-code.ts'
 import { listNames } from './directory.ts'
 import { legacyCost, legacyUsage, legacyUsageWithSpeed } from './legacy.ts'
 import { ID } from './rows.ts'
+import { anthropicWire } from './wire.ts'
 
 const reports: readonly Report[] = [
   {
@@ -58,7 +59,8 @@ const ErrorBody = z.object({
 })
 
 const key_help = {
-  kind: 'an Admin API key (sk-ant-admin01-…); only members with the admin role can make one',
+  kind: 'an Admin API key (sk-ant-admin01-…)',
+  note: 'Only members with the admin role can make one.',
   url: 'https://console.anthropic.com/settings/admin-keys',
   env: 'ANTHROPIC_ADMIN_KEY',
 }
@@ -93,4 +95,4 @@ const admin: AdminApi = {
   listNames,
 }
 
-export const anthropic: Provider = { id: ID, name: 'Anthropic', admin }
+export const anthropic: Provider = { id: ID, name: 'Anthropic', admin, wire: anthropicWire }

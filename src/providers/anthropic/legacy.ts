@@ -6,11 +6,14 @@ import { contractError } from '../pages.ts'
 import type { Get, Query, Range, Variant } from '../provider.ts'
 import {
   Amount,
+  Currency,
+  createRepeats,
   emptyRows,
   fieldsOf,
   hasOtherFields,
   Instant,
   OptionalText,
+  type Repeats,
   type Rows,
   rawOfUnfamiliar,
   readAmount,
@@ -21,6 +24,7 @@ import {
   componentOf,
   hasNewCounts,
   ID,
+  isClosed,
   readPage,
   repeated,
   SERVICE_TIERS,
@@ -48,15 +52,19 @@ const USAGE_HOURS_PER_PAGE = '168'
 
 export const legacyCost: Variant = {
   grouping: 'legacy:v1',
+  refuses: isClosed,
   async read(window, pages, get) {
     const rows = emptyRows()
+    const listNew = createRepeats(ID)
     const home = await findDefaultWorkspace(get)
     const query = reportQuery('/v1/organizations/cost_report', window, [
       ['bucket_width', '1d'],
       ...repeated('group_by', ['workspace_id', 'description']),
       ['limit', COST_DAYS_PER_PAGE],
     ])
-    await pages(query, (body) => readBuckets(body, (at, raw) => addCost(rows, at, raw, home)))
+    await pages(query, (body) =>
+      readBuckets(body, listNew, (at, raw) => addCost(rows, at, raw, home)),
+    )
     return rows
   },
 }
@@ -64,12 +72,14 @@ export const legacyCost: Variant = {
 /** Fast mode is a dimension only where its beta is open; see `legacyUsage`. */
 export const legacyUsageWithSpeed: Variant = {
   grouping: 'legacy-speed:v1',
-  refuses: ({ status, detail }: UpstreamError) => status === 400 && detail.code === undefined,
+  refuses: (error: UpstreamError) =>
+    isClosed(error) || (error.status === 400 && error.detail.code === undefined),
   read: (window, pages, get) => readUsage(window, pages, get, true),
 }
 
 export const legacyUsage: Variant = {
   grouping: 'legacy:v1',
+  refuses: isClosed,
   read: (window, pages, get) => readUsage(window, pages, get, false),
 }
 
@@ -80,6 +90,7 @@ async function readUsage(
   with_speed: boolean,
 ) {
   const rows = emptyRows()
+  const listNew = createRepeats(ID)
   const home = await findDefaultWorkspace(get)
   const query = reportQuery('/v1/organizations/usage_report/messages', window, [
     ['bucket_width', '1h'],
@@ -88,7 +99,7 @@ async function readUsage(
   ])
   const headers = with_speed ? { headers: FAST_BETA } : {}
   await pages({ ...query, ...headers }, (body) =>
-    readBuckets(body, (at, raw) => addUsage(rows, at, raw, home)),
+    readBuckets(body, listNew, (at, raw) => addUsage(rows, at, raw, home)),
   )
   return rows
 }
@@ -103,13 +114,19 @@ function reportQuery(path: string, { start, end }: Range, rest: Query['params'])
 
 const Bucket = z.object({ starting_at: Instant, results: z.array(z.unknown()) })
 
-function readBuckets(body: unknown, add: (bucket_start: number, raw: unknown) => void) {
+function readBuckets(
+  body: unknown,
+  listNew: Repeats,
+  add: (bucket_start: number, raw: unknown) => void,
+) {
   const page = readPage(body)
-  for (const raw of page.data) {
+  const buckets = page.data.map((raw) => {
     const bucket = Bucket.safeParse(raw)
     if (!bucket.success) throw contractError(ID, 'sent a bucket that is none')
-    for (const row of bucket.data.results) add(bucket.data.starting_at, row)
-  }
+    return bucket.data
+  })
+  for (const { starting_at, results } of listNew(buckets, (one) => String(one.starting_at)))
+    for (const row of results) add(starting_at, row)
   return page.next
 }
 
@@ -151,7 +168,7 @@ function addUsage(rows: Rows, bucket_start: number, raw: unknown, home: string):
 
 const CostRow = z.object({
   amount: Amount,
-  currency: z.string(),
+  currency: Currency,
   description: OptionalText,
   cost_type: OptionalText,
   token_type: OptionalText,
@@ -190,7 +207,7 @@ function addCost(rows: Rows, bucket_start: number, raw: unknown, home: string): 
     },
     amount_nanos,
     list_nanos: null,
-    currency: row.currency.toLowerCase(),
+    currency: row.currency,
     raw_amount: String(row.amount).slice(0, 100),
     ...rawOfUnfamiliar(
       rows,

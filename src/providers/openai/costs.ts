@@ -5,6 +5,8 @@ import { nanosFromUsd } from '../../money.ts'
 import type { Report, Variant } from '../provider.ts'
 import {
   Amount,
+  Currency,
+  createRepeats,
   emptyRows,
   fieldsOf,
   hasOtherFields,
@@ -14,7 +16,7 @@ import {
   readAmount,
   readRow,
 } from '../rows.ts'
-import { readBuckets, reportQuery } from './rows.ts'
+import { ID, readBuckets, reportQuery } from './rows.ts'
 
 /** https://platform.openai.com/docs/api-reference/usage/costs: dollars a day; who used it is not in it. */
 const LIMIT = 31
@@ -54,15 +56,16 @@ async function readCosts(
   group_by: readonly string[],
 ) {
   const rows = emptyRows()
+  const listNew = createRepeats(ID)
   const has_keys = group_by.includes('api_key_id')
   await pages(reportQuery('/organization/costs', window, '1d', LIMIT, group_by), (body) =>
-    readBuckets(body, (at, raw) => addRow(rows, at, raw, has_keys)),
+    readBuckets(body, listNew, (at, raw) => addRow(rows, at, raw, has_keys)),
   )
   return rows
 }
 
 const Row = z.object({
-  amount: z.object({ value: Amount, currency: z.string() }),
+  amount: z.object({ value: Amount, currency: Currency }),
   line_item: OptionalText,
   project_id: OptionalText,
   api_key_id: OptionalText,
@@ -88,7 +91,7 @@ function addRow(rows: Rows, bucket_start: number, raw: unknown, has_keys: boolea
     dims: { ...parseLineItem(row.line_item ?? ''), ...holder, line_item: row.line_item ?? '' },
     amount_nanos,
     list_nanos: null,
-    currency: row.amount.currency.toLowerCase(),
+    currency: row.amount.currency,
     raw_amount: String(row.amount.value).slice(0, 100),
     ...rawOfUnfamiliar(rows, raw, hasOtherFields(raw, KNOWN_FIELDS)),
   })

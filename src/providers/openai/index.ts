@@ -7,6 +7,7 @@ import { costReport } from './costs.ts'
 import { listNames, listProjects } from './directory.ts'
 import { ID } from './rows.ts'
 import { usageReports } from './usage.ts'
+import { openaiWire } from './wire.ts'
 
 const ErrorBody = z.object({
   error: z.looseObject({ code: z.string().nullish(), param: z.string().nullish() }),
@@ -14,6 +15,7 @@ const ErrorBody = z.object({
 
 const key_help = {
   kind: 'an admin key (sk-admin-…), or a restricted key with the scope api.usage.read',
+  note: 'Only owners of the organisation can make one.',
   url: 'https://platform.openai.com/settings/organization/admin-keys',
   env: 'OPENAI_ADMIN_KEY',
 }
@@ -79,4 +81,4 @@ async function oldestProject(get: Get): Promise<string | undefined> {
   }
 }
 
-export const openai: Provider = { id: ID, name: 'OpenAI', admin }
+export const openai: Provider = { id: ID, name: 'OpenAI', admin, wire: openaiWire }

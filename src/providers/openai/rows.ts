@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { contractError } from '../pages.ts'
 import type { Query, Range } from '../provider.ts'
+import type { Repeats } from '../rows.ts'
 
 export const ID = 'openai'
 
@@ -12,7 +13,7 @@ const Envelope = z.object({
 
 /** Some published descriptions spell the array `result`. */
 const Bucket = z.object({
-  start_time: z.number().int(),
+  start_time: z.number().int().min(0).max(8.64e12),
   results: z.array(z.unknown()).optional(),
   result: z.array(z.unknown()).optional(),
 })
@@ -20,18 +21,20 @@ const Bucket = z.object({
 /** One page of buckets: https://platform.openai.com/docs/api-reference/usage */
 export function readBuckets(
   body: unknown,
+  listNew: Repeats,
   add: (bucket_start: number, raw: unknown) => void,
 ): [name: string, value: string][] | null {
   const page = Envelope.safeParse(body)
   if (!page.success) throw contractError(ID, 'sent a page that is none')
   const { data, has_more, next_page } = page.data
   if (has_more && !next_page) throw contractError(ID, 'promised another page without saying where')
-  for (const raw of data) {
+  const buckets = data.map((raw) => {
     const bucket = Bucket.safeParse(raw)
     if (!bucket.success) throw contractError(ID, 'sent a bucket that is none')
-    const { start_time, results, result } = bucket.data
+    return bucket.data
+  })
+  for (const { start_time, results, result } of listNew(buckets, (one) => String(one.start_time)))
     for (const row of results ?? result ?? []) add(start_time * 1000, row)
-  }
   return has_more === false || !next_page ? null : [['page', next_page]]
 }
 

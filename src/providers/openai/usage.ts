@@ -5,7 +5,9 @@ import { NO_USAGE, type Unit, type Usage } from '../../usage.ts'
 import type { Report, Variant } from '../provider.ts'
 import {
   absent,
+  ByteCount,
   Count,
+  createRepeats,
   emptyRows,
   hasOtherFields,
   OptionalCount,
@@ -14,7 +16,7 @@ import {
   rawOfUnfamiliar,
   readRow,
 } from '../rows.ts'
-import { readBuckets, reportQuery } from './rows.ts'
+import { ID, readBuckets, reportQuery } from './rows.ts'
 
 /** https://platform.openai.com/docs/api-reference/usage: a report a kind, each with its own measures. */
 type Kind = {
@@ -46,7 +48,7 @@ const Measures = z.object({
   images: Count.nullish(),
   characters: Count.nullish(),
   seconds: Count.nullish(),
-  usage_bytes: Count.nullish(),
+  usage_bytes: ByteCount.nullish(),
 })
 type Measures = z.output<typeof Measures>
 
@@ -152,10 +154,11 @@ function byDimensions(kind: Kind): Variant {
       status === 404 || (status === 400 && detail.code === 'unknown_url'),
     async read(window, pages) {
       const rows = emptyRows()
+      const listNew = createRepeats(ID)
       const limit = kind.width === '1h' ? 168 : 31
       const path = `/organization/usage/${kind.name}`
       await pages(reportQuery(path, window, kind.width, limit, kind.group_by), (body) =>
-        readBuckets(body, (at, raw) => addRow(rows, kind, at, raw)),
+        readBuckets(body, listNew, (at, raw) => addRow(rows, kind, at, raw)),
       )
       return rows
     },

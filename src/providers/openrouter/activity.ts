@@ -17,7 +17,6 @@ import {
   rawOfUnfamiliar,
   readAmount,
   readRow,
-  Text,
 } from '../rows.ts'
 import { ID, listKeys, listWorkspaces } from './directory.ts'
 
@@ -44,10 +43,16 @@ export const activity: Report = {
 async function read(window: Range, _: unknown, get: Get): ReturnType<Variant['read']> {
   const rows = emptyRows()
   const total = await readActivity(rows, get, window, [])
+  // What a key's own answer says unreadably must not come back as a remainder: it may be stored already.
+  const known_malformed = rows.malformed.length
   const left = new Map<string, Day>()
   for (const day of total) left.set(coordinates(day), merge(left.get(coordinates(day)), day))
+  // A workspace may be listed by its id and as the default one; each of its keys counts once.
+  const read = new Set<string>()
   for (const workspace of await listWorkspaces(get))
     for (const { hash } of await listKeys(get, workspace)) {
+      if (read.has(hash)) continue
+      read.add(hash)
       for (const day of await readKey(rows, get, window, hash)) {
         const own = { ...day, workspace: day.workspace || workspace }
         addRows(rows, own, hash)
@@ -55,7 +60,9 @@ async function read(window: Range, _: unknown, get: Get): ReturnType<Variant['re
         if (whole) left.set(coordinates(own), subtract(whole, own))
       }
     }
-  for (const rest of left.values()) addRemainder(rows, rest)
+  const unreadable = new Set(rows.malformed.slice(known_malformed).map((row) => row.bucket_start))
+  for (const rest of left.values())
+    if (!unreadable.has(rest.at) && !unreadable.has(null)) addRemainder(rows, rest)
   return rows
 }
 
@@ -81,7 +88,7 @@ const Row = z.object({
     .regex(/^\d{4}-\d\d-\d\d/)
     .transform((text) => Date.parse(text.slice(0, 10)))
     .refine((at) => Number.isFinite(at)),
-  model: Text,
+  model: OptionalText,
   endpoint_id: OptionalText,
   workspace_id: OptionalText,
   usage: Amount,
@@ -138,7 +145,7 @@ function readDay(rows: Rows, raw: unknown): Day | undefined {
   if (nanos === undefined || byok_nanos === undefined) return undefined
   return {
     at: row.date,
-    model: row.model,
+    model: row.model ?? '',
     endpoint: row.endpoint_id ?? '',
     workspace: row.workspace_id ?? '',
     nanos,
@@ -178,13 +185,16 @@ function combine(one: Day, other: Day, sign: 1 | -1): Day {
   }
 }
 
-/** Where a key's own answer is more than the total's share, it is the newer one and nothing is left. */
+/**
+ * Where a key's own answer counts more than the total's share, it is the newer one and nothing is left.
+ * Money alone may well be negative: a credit that no key has.
+ */
 function addRemainder(rows: Rows, rest: Day): void {
   const counts = [rest.requests, rest.prompt_tokens, rest.completion_tokens]
-  const is_negative = rest.nanos < 0n || counts.some((count) => count < 0)
+  const is_older = counts.some((count) => count < 0)
   const is_empty =
     rest.nanos === 0n && rest.byok_nanos <= 0n && counts.every((count) => count === 0)
-  if (!is_negative && !is_empty) addRows(rows, rest, '')
+  if (!is_older && !is_empty) addRows(rows, rest, '')
 }
 
 function addRows(rows: Rows, day: Day, api_key: string): void {

@@ -8,7 +8,8 @@ import { findDefaultWorkspace, ID, listNames } from './directory.ts'
 const ErrorBody = z.object({ error: z.looseObject({ code: z.union([z.string(), z.number()]) }) })
 
 const key_help = {
-  kind: 'a management key; an API key for inference cannot read the activity',
+  kind: 'a management key',
+  note: 'An API key for inference cannot read the activity.',
   url: 'https://openrouter.ai/settings/management-keys',
   env: 'OPENROUTER_MANAGEMENT_KEY',
 }

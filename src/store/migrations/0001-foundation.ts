@@ -206,6 +206,7 @@ const STATEMENTS = [
     primary key (day, connection_id, model)
   ) strict, without rowid`,
 
+  // With a rowid, so that rows are appended and only the small index of ids is filled at random places.
   `create table ledger_entry (
     id text primary key,
     source text not null check (source in ('otlp', 'local_log', 'proxy')),
@@ -227,7 +228,7 @@ const STATEMENTS = [
     tags text not null default '{}',
     recorded_at integer not null,
     check ((cost_nanos is null) = (price_rule is null))
-  ) strict, without rowid`,
+  ) strict`,
   `create index ledger_entry_time on ledger_entry (occurred_at)`,
   `create index ledger_entry_session on ledger_entry (session_id) where session_id is not null`,
   `create index ledger_entry_request on ledger_entry (request_id) where request_id is not null`,

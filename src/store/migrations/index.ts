@@ -1,11 +1,17 @@
 import type { Kysely } from 'kysely'
 import { up as foundation } from './0001-foundation.ts'
+import { up as telemetry } from './0002-telemetry.ts'
 import { up as local } from './0003-local.ts'
+import { up as proxy } from './0004-proxy.ts'
+import { up as budgets } from './0005-budgets.ts'
 
 export type Migration = { readonly name: string; up(db: Kysely<unknown>): Promise<void> }
 
 /** In order. Never edited after a release; new ones go to the end. */
 export const migrations: readonly Migration[] = [
   { name: '0001-foundation', up: foundation },
+  { name: '0002-telemetry', up: telemetry },
   { name: '0003-local', up: local },
+  { name: '0004-proxy', up: proxy },
+  { name: '0005-budgets', up: budgets },
 ]

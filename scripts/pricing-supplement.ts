@@ -1,10 +1,10 @@
-import { parseDecimal } from '../money.ts'
-import type { Unit } from '../usage.ts'
-import type { ModelData, PriceClass, PriceData, RuleData } from './catalog.ts'
-import { PRICE_NAMES } from './override.ts'
+import { parseDecimal } from '../src/money.ts'
+import type { ModelData, PriceClass, PriceData, RuleData } from '../src/pricing/catalog.ts'
+import { PRICE_NAMES } from '../src/pricing/override.ts'
+import type { Unit } from '../src/usage.ts'
 
 /**
- * `supplement.json`: published prices that the package lacks, kept by hand. Used when the catalog is made,
+ * `pricing-supplement.json`: published prices that the package lacks, kept by hand. Used when the catalog is made,
  * not when prices are looked up: each combination becomes a rule of its own in `catalog.json`.
  */
 export type Supplement = {

@@ -1,0 +1,180 @@
+import { HOUR_MS } from '../clock.ts'
+import { appendAudit } from '../keys/audit.ts'
+import type { UsageEvent } from '../ledger/event.ts'
+import { recordEvents } from '../ledger/record.ts'
+import { type Nanos, usdFromNanos } from '../money.ts'
+import type { Catalog } from '../pricing/catalog.ts'
+import { nanos } from '../store/columns.ts'
+import type { Holder } from '../store/lease.ts'
+import { bumpRevision } from '../store/revision.ts'
+import type { Db } from '../store/schema.ts'
+import { NO_USAGE } from '../usage.ts'
+import { listBudgets } from './budget.ts'
+import { scopeMatcher } from './scope.ts'
+import { type SubjectRow, subjectOf } from './spent.ts'
+import { bucketAt } from './window.ts'
+
+export type HealParts = {
+  readonly db: Db
+  readonly holder: Holder
+  readonly catalog: Catalog
+  readonly now: number
+}
+
+const HOLDS_MAX = 500
+/** A process that lives, or whose machine cannot be asked, gets this much longer to settle. */
+const GRACE_MS = HOUR_MS
+
+/**
+ * Holds whose request is certainly over and whose owner is gone: what they cost is not known, only what
+ * it cannot have exceeded. They stay charged with that and are told as uncertain; the request gets its
+ * ledger entry, without a cost. Gives how many were closed.
+ */
+export async function closeLostHolds(parts: HealParts): Promise<number> {
+  const { db, catalog, now } = parts
+  return db.transaction().execute(async (trx) => {
+    const lost = (await listOverdue(trx, now)).filter((hold) => isLost(hold, parts))
+    if (lost.length === 0) return 0
+    for (const hold of lost) await closeHold(trx, hold, now)
+    await chargeAll(trx, lost)
+    await recordEvents(trx, catalog, lost.map(eventOf), now)
+    await bumpRevision(trx, 'budgets')
+    const charged = lost.reduce((sum, { bound }) => sum + BigInt(bound), 0n)
+    await appendAudit(trx, {
+      at: now,
+      actor: 'job',
+      action: 'hold.uncertain',
+      subject: lost[0]?.owner ?? '',
+      detail: { holds: lost.length, charged_usd: usdFromNanos(charged) },
+    })
+    return lost.length
+  })
+}
+
+async function closeHold(trx: Db, hold: Overdue, now: number): Promise<void> {
+  await trx
+    .updateTable('hold')
+    .set({
+      state: 'uncertain',
+      charged_nanos: BigInt(hold.bound),
+      settled_at: now,
+      entry_id: entryIdOf(hold),
+    })
+    .where('id', '=', hold.id)
+    .execute()
+}
+
+/** What is charged without being known to be owed, over all budgets: for the status. */
+export async function sumUncertain(
+  db: Db,
+  since: number,
+): Promise<{ holds: number; charged_nanos: Nanos }> {
+  const rows = await db
+    .selectFrom('hold')
+    .select(nanos('charged_nanos').as('charged'))
+    .where('state', '=', 'uncertain')
+    .where('admitted_at', '>=', since)
+    .execute()
+  return {
+    holds: rows.length,
+    charged_nanos: rows.reduce((sum, { charged }) => sum + BigInt(charged), 0n),
+  }
+}
+
+type Overdue = SubjectRow & {
+  readonly id: number
+  readonly owner: string
+  readonly bound: string
+  readonly admitted_at: number
+  readonly deadline_at: number
+  readonly pid: number | null
+  readonly hostname: string | null
+}
+
+async function listOverdue(trx: Db, now: number): Promise<Overdue[]> {
+  return trx
+    .selectFrom('hold')
+    .leftJoin('hold_owner', 'hold_owner.id', 'hold.owner')
+    .select([
+      'hold.id',
+      'owner',
+      nanos('bound_nanos').as('bound'),
+      'admitted_at',
+      'deadline_at',
+      'pid',
+      'hostname',
+      'provider',
+      'model',
+      'wrapped_key',
+      'workspace',
+      'user',
+      'session_id',
+      'tags',
+    ])
+    .where('state', '=', 'open')
+    .where('deadline_at', '<=', now)
+    .orderBy('hold.id')
+    .limit(HOLDS_MAX)
+    .execute()
+}
+
+function isLost(hold: Overdue, { holder, now }: HealParts): boolean {
+  const is_gone =
+    hold.owner !== holder.id &&
+    hold.pid !== null &&
+    hold.hostname === holder.hostname &&
+    // A process number is used again: our own cannot be the one that held it.
+    (hold.pid === holder.pid || !holder.isAlive(hold.pid))
+  return is_gone || hold.deadline_at + GRACE_MS <= now
+}
+
+async function chargeAll(trx: Db, lost: readonly Overdue[]): Promise<void> {
+  for (const budget of await listBudgets(trx, { action: 'block' })) {
+    const match = scopeMatcher(budget.scope)
+    for (const hold of lost) {
+      const member = match(subjectOf(hold))
+      if (member === undefined) continue
+      const bucket_start = bucketAt(budget, hold.admitted_at)
+      const spent_nanos = BigInt(hold.bound)
+      await trx
+        .insertInto('budget_spent')
+        .values({ budget_id: budget.id, member, bucket_start, spent_nanos })
+        .onConflict((conflict) =>
+          conflict.columns(['budget_id', 'member', 'bucket_start']).doUpdateSet((eb) => ({
+            spent_nanos: eb('budget_spent.spent_nanos', '+', eb.ref('excluded.spent_nanos')),
+          })),
+        )
+        .execute()
+    }
+  }
+}
+
+function entryIdOf({ id }: Overdue): string {
+  return `proxy/hold/${id}`
+}
+
+function eventOf(hold: Overdue): UsageEvent {
+  const { provider, model, user, session_id, wrapped_key, workspace } = hold
+  return {
+    id: entryIdOf(hold),
+    source: 'proxy',
+    signal: null,
+    client: null,
+    provider,
+    model,
+    occurred_at: hold.admitted_at,
+    session_id,
+    request_id: null,
+    user,
+    project: null,
+    billing_mode: 'api',
+    service_tier: null,
+    speed: null,
+    usage: { ...NO_USAGE, requests: 1 },
+    quality: 'missing',
+    reported_cost_nanos: null,
+    tags: JSON.parse(hold.tags) as Record<string, string>,
+    wrapped_key,
+    workspace,
+  }
+}

@@ -1,0 +1,39 @@
+import type { HttpBindings } from '@hono/node-server'
+import type { Hono } from 'hono'
+import type { App } from './app.ts'
+import { createGate } from './budgets/gate.ts'
+import { openKeyring } from './keys/keyring.ts'
+import { proxyRoute } from './proxy/route.ts'
+
+export type Proxy = {
+  readonly hono: Hono<{ Bindings: HttpBindings }>
+  /** Ends what runs, and books it. */
+  close(): Promise<void>
+}
+
+/** The proxy with its keys, its budgets and the ledger of an open program. */
+export async function openProxy(app: App): Promise<Proxy> {
+  const { db, clock, log, providers, config } = app
+  const keyring = openKeyring(app)
+  const gate = await createGate(app)
+  const { hono, close } = proxyRoute({
+    db,
+    clock,
+    log,
+    gate,
+    providers,
+    catalog: app.catalog,
+    resolveKey: keyring.resolveKey,
+    upstreamKey: keyring.upstreamKey,
+    baseUrl: (id) => keyring.upstreamBaseUrl(id) ?? config.upstream_base_urls[id],
+    compatBaseUrl: keyring.compatBaseUrl,
+  })
+  return {
+    hono,
+    async close() {
+      await close()
+      await gate.close()
+      keyring.close()
+    },
+  }
+}

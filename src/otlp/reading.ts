@@ -1,0 +1,47 @@
+import type { UsageEvent } from '../ledger/event.ts'
+import type { MetricSample } from '../ledger/metric.ts'
+import type { Sender } from './attribution.ts'
+import type { Client } from './clients/client.ts'
+import type { Batch } from './signal.ts'
+
+export type Context = { readonly received_at: number; readonly token: Sender }
+
+/** A batch as it came in. */
+export type Arrival = { readonly batch: Batch; readonly context: Context }
+
+export type Count = {
+  accepted: number
+  duplicates: number
+  ignored: number
+  rejected: number
+  skewed: number
+}
+
+/** What a batch says, before anything of it is written. */
+export type Reading = {
+  readonly signal: Batch['signal']
+  /** Each with the count that it is part of. */
+  readonly events: Map<UsageEvent, Count>
+  readonly samples: MetricSample[]
+  /** Items read, by client; `''` is none that we know. */
+  readonly counts: Map<string, Count>
+  readonly problems: Set<string>
+}
+
+export function emptyReading(signal: Batch['signal']): Reading {
+  return { signal, events: new Map(), samples: [], counts: new Map(), problems: new Set() }
+}
+
+export function countOf({ counts }: Reading, client: Client | undefined): Count {
+  const name = client ? (client.id ?? 'other') : ''
+  const known = counts.get(name)
+  if (known) return known
+  const count = { accepted: 0, duplicates: 0, ignored: 0, rejected: 0, skewed: 0 }
+  counts.set(name, count)
+  return count
+}
+
+export function reject(reading: Reading, count: Count, problem: string): void {
+  count.rejected += 1
+  reading.problems.add(problem)
+}

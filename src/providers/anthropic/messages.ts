@@ -1,0 +1,243 @@
+import { NO_USAGE, type Usage } from '../../usage.ts'
+import {
+  type Api,
+  type Ask,
+  capAt,
+  countAt,
+  isObject,
+  type JsonObject,
+  listAt,
+  type Meter,
+  NO_ASK,
+  NO_READING,
+  type Reading,
+  textAt,
+  valueAt,
+} from '../wire.ts'
+
+const UNBOUNDED_MESSAGES =
+  /"(?:image|document|file|file_id|container|container_upload|mcp_servers|search_result)"/
+/** Tools that the provider runs end in a date: https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview */
+const SERVER_TOOL =
+  /^(?:web_search|web_fetch|code_execution|advisor|tool_search_tool\w*|mcp_toolset)/
+
+export const messagesApi: Api = {
+  name: 'messages',
+  readRequest: readMessages,
+  markers: ['usage'],
+  endings: ['"type":"message_stop"', '"type": "message_stop"'],
+  createMeter: messagesMeter,
+  readText: (event) =>
+    textAt(event, 'delta', 'text') ??
+    textAt(event, 'delta', 'thinking') ??
+    textAt(event, 'delta', 'partial_json') ??
+    listAt(event, 'content')
+      .map((block) => textAt(block, 'text') ?? '')
+      .join(''),
+  caps: [['max_tokens']],
+  asks_for_usage: false,
+  stream_error: 'anthropic',
+}
+
+function readMessages(body: JsonObject, text: string): Ask {
+  const tools = listAt(body, 'tools').filter((tool) => SERVER_TOOL.test(textAt(tool, 'type') ?? ''))
+  const has_server_tools = tools.length > 0 || listAt(body, 'mcp_servers').length > 0
+  const uses = tools.map((tool) => capAt(tool, 'max_uses'))
+  const is_limited = uses.every((max) => max !== null) && listAt(body, 'mcp_servers').length === 0
+  const uses_max = is_limited ? uses.reduce((sum, max) => sum + (max ?? 0), 0) : null
+  const searches = tools.filter((tool) => textAt(tool, 'type')?.startsWith('web_search'))
+  const fallbacks = listAt(body, 'fallbacks').length
+  // A compaction runs before the answer: https://platform.claude.com/docs/en/build-with-claude/compaction
+  const compacts = (body['context_management'] ?? null) !== null ? 1 : 0
+  return {
+    ...NO_ASK,
+    model: textAt(body, 'model'),
+    is_stream: body['stream'] === true,
+    output_tokens_max: capAt(body, 'max_tokens'),
+    has_unbounded_input: has_server_tools || UNBOUNDED_MESSAGES.test(text),
+    passes: uses_max === null ? null : 1 + uses_max + compacts + fallbacks,
+    cache_write: cacheWrite(text),
+    units:
+      searches.length > 0 ? [{ unit: 'web_search', max: is_limited ? sumOf(searches) : null }] : [],
+    service_tier: textAt(body, 'service_tier'),
+    speed: body['speed'] === 'fast' ? 'fast' : null,
+    inference_geo: textAt(body, 'inference_geo'),
+    ...whoAsks(textAt(body, 'metadata', 'user_id')),
+  }
+}
+
+function sumOf(tools: readonly unknown[]): number {
+  return tools.reduce((sum: number, tool) => sum + (capAt(tool, 'max_uses') ?? 0), 0)
+}
+
+function cacheWrite(text: string): Ask['cache_write'] {
+  if (!text.includes('"cache_control"') && !text.includes('\\u')) return null
+  return /"1h"|\\u/.test(text) ? '1h' : '5m'
+}
+
+/** Claude Code puts its session into the user id: as JSON, or in older versions after `_session_`. */
+function whoAsks(user_id: string | null): Pick<Ask, 'user' | 'session'> {
+  if (user_id === null) return { user: null, session: null }
+  const session =
+    /"session_id"\s*:\s*"([\w-]{8,64})"/.exec(user_id)?.[1] ??
+    /_session_([\w-]{8,64})$/.exec(user_id)?.[1]
+  return session ? { user: null, session } : { user: user_id, session: null }
+}
+
+/**
+ * A stream says its usage at the start and again, cumulated, in each delta: what a delta leaves out stays.
+ * https://platform.claude.com/docs/en/build-with-claude/streaming
+ */
+function messagesMeter(): Meter {
+  let model: string | null = null
+  let usage: { [name: string]: unknown } | undefined
+  let is_final = false
+  return {
+    take(value) {
+      const message = isObject(value['message']) ? value['message'] : value
+      model = textAt(message, 'model') ?? model
+      const said = message['usage']
+      if (!isObject(said)) return
+      usage ??= {}
+      is_final ||= (textAt(value, 'delta', 'stop_reason') ?? textAt(value, 'stop_reason')) !== null
+      for (const [name, one] of Object.entries(said))
+        if (one !== null && one !== undefined) usage[name] = one
+    },
+    reading: () => (usage === undefined ? null : messagesReading(usage, model)),
+    isFinal: () => is_final,
+    job: () => null,
+  }
+}
+
+/**
+ * `input_tokens` is the uncached part alone. Iterations of type `compaction` are billed on top of the
+ * top-level counts: https://platform.claude.com/docs/en/build-with-claude/compaction
+ */
+export function messagesReading(usage: JsonObject, model: string | null): Reading {
+  const about = {
+    ...NO_READING,
+    model,
+    service_tier: textAt(usage, 'service_tier'),
+    speed: usage['speed'] === 'fast' ? ('fast' as const) : null,
+    inference_geo: textAt(usage, 'inference_geo'),
+  }
+  const searches = countAt(usage, 'server_tool_use', 'web_search_requests')
+  const iterations = listAt(usage, 'iterations').filter(isObject)
+  const compactions = iterations.filter((one) => one['type'] === 'compaction')
+  const own = [usage, ...compactions].map(countTokens).reduce(addUsage)
+  const others = listOthers(usage, iterations)
+  return {
+    ...about,
+    usage: {
+      ...own,
+      requests: 1,
+      unit: searches > 0 ? 'web_search' : null,
+      units: searches,
+    },
+    beside: others.map((one) => ({
+      ...about,
+      model: textAt(one, 'model') ?? model,
+      usage: { ...countTokens(one), requests: 0 },
+    })),
+  }
+}
+
+/**
+ * An advisor or a fallback is another model with its own price. Its tokens are on top where the
+ * top level is the sum of the messages alone.
+ */
+function listOthers(usage: JsonObject, iterations: readonly JsonObject[]): JsonObject[] {
+  const others = iterations.filter(
+    ({ type }) => type === 'advisor_message' || type === 'fallback_message',
+  )
+  if (others.length === 0) return []
+  const messages = iterations.filter(({ type }) => type === 'message')
+  const output = messages.reduce((sum, one) => sum + countAt(one, 'output_tokens'), 0)
+  return output >= countAt(usage, 'output_tokens') ? others : []
+}
+
+function countTokens(usage: JsonObject): Usage {
+  const written = countAt(usage, 'cache_creation_input_tokens')
+  const for_1h = countAt(usage, 'cache_creation', 'ephemeral_1h_input_tokens')
+  const for_5m = countAt(usage, 'cache_creation', 'ephemeral_5m_input_tokens')
+  // Without a split everything lives five minutes; so does what grew after the split was said.
+  const total = Math.max(written, for_1h + for_5m)
+  const output = countAt(usage, 'output_tokens')
+  return {
+    ...NO_USAGE,
+    uncached_input_tokens: countAt(usage, 'input_tokens'),
+    cache_read_tokens: countAt(usage, 'cache_read_input_tokens'),
+    cache_write_5m_tokens: total - for_1h,
+    cache_write_1h_tokens: for_1h,
+    output_tokens: output,
+    reasoning_tokens: Math.min(countAt(usage, 'output_tokens_details', 'thinking_tokens'), output),
+  }
+}
+
+function addUsage(a: Usage, b: Usage): Usage {
+  return {
+    ...a,
+    uncached_input_tokens: a.uncached_input_tokens + b.uncached_input_tokens,
+    cache_read_tokens: a.cache_read_tokens + b.cache_read_tokens,
+    cache_write_5m_tokens: a.cache_write_5m_tokens + b.cache_write_5m_tokens,
+    cache_write_1h_tokens: a.cache_write_1h_tokens + b.cache_write_1h_tokens,
+    output_tokens: a.output_tokens + b.output_tokens,
+    reasoning_tokens: a.reasoning_tokens + b.reasoning_tokens,
+  }
+}
+
+/** Half price, and the usage stands in the lines of the results file. */
+export const messageBatchApi: Api = {
+  ...messagesApi,
+  name: 'message_batch',
+  readRequest(body) {
+    const models = listAt(body, 'requests').map((one) => textAt(one, 'params', 'model'))
+    const [model = null] = models
+    return {
+      ...NO_ASK,
+      model: models.every((one) => one === model) ? model : null,
+      passes: null,
+      service_tier: 'batch',
+      is_background: true,
+      estimate: { usage: {}, is_exact: false },
+    }
+  },
+  caps: [],
+  createMeter: batchMeter,
+  jobPath: (id) => `/${id}/results`,
+}
+
+/** Takes the lines of a results file, each with the message of one request of the batch. */
+function batchMeter(): Meter {
+  const by_model = new Map<string, Usage>()
+  let job: ReturnType<Meter['job']> = null
+  return {
+    take(value) {
+      const id = textAt(value, 'id')
+      // The file exists once the batch has ended; the batch itself says nothing of usage.
+      if (id && value['type'] === 'message_batch') job = { id, is_over: false }
+      const message = valueAt(value, 'result', 'message')
+      const usage = valueAt(message, 'usage')
+      const model = textAt(message, 'model')
+      if (!isObject(usage) || model === null) return
+      const one = { ...messagesReading(usage, model).usage, requests: 1 }
+      const sum = by_model.get(model)
+      by_model.set(model, sum ? { ...addUsage(sum, one), requests: requestsOf(sum) + 1 } : one)
+    },
+    reading() {
+      const [first, ...others] = [...by_model].map(([model, usage]) => ({
+        ...NO_READING,
+        model,
+        usage,
+        service_tier: 'batch',
+      }))
+      return first ? { ...first, beside: others } : null
+    },
+    isFinal: () => by_model.size > 0,
+    job: () => job,
+  }
+}
+
+function requestsOf({ requests }: Usage): number {
+  return requests ?? 0
+}

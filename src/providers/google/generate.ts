@@ -1,0 +1,220 @@
+import { NO_USAGE } from '../../usage.ts'
+import {
+  type Api,
+  type Ask,
+  capAt,
+  countAt,
+  createMeter,
+  isObject,
+  type JsonObject,
+  listAt,
+  type Meter,
+  NO_ASK,
+  NO_READING,
+  type PathParams,
+  type Reading,
+  textAt,
+  valueAt,
+} from '../wire.ts'
+
+const UNBOUNDED =
+  /"(?:inlineData|inline_data|fileData|file_data|cachedContent|cached_content|googleSearch|google_search|googleSearchRetrieval|google_search_retrieval|urlContext|url_context|codeExecution|code_execution|fileSearch|file_search|googleMaps|google_maps)"/
+const SERVER_TOOLS =
+  /"(?:googleSearch|google_search|googleSearchRetrieval|google_search_retrieval|urlContext|url_context|codeExecution|code_execution|fileSearch|file_search|googleMaps|google_maps)"/
+const SEARCH = /"(?:googleSearch|google_search|googleSearchRetrieval|google_search_retrieval)"/
+const MEDIA = /"(?:inlineData|inline_data|fileData|file_data|cachedContent|cached_content)"/
+
+export const generateApi: Api = {
+  name: 'generate',
+  readRequest: readGenerate,
+  markers: ['usageMetadata'],
+  endings: [],
+  createMeter: generateMeter,
+  readText: (event) =>
+    listAt(event, 'candidates')
+      .flatMap((candidate) => listAt(candidate, 'content', 'parts'))
+      .map((part) => textAt(part, 'text') ?? '')
+      .join(''),
+  caps: [['generationConfig', 'maxOutputTokens']],
+  asks_for_usage: false,
+  stream_error: 'google',
+}
+
+/** The model of a route stands in its path. */
+export function modelOf({ model }: PathParams, body: JsonObject): string | null {
+  return model ?? textAt(body, 'model')?.replace(/^models\//, '') ?? null
+}
+
+function readGenerate(body: JsonObject, text: string, path: PathParams): Ask {
+  const config = valueAt(body, 'generationConfig') ?? valueAt(body, 'generation_config')
+  const modalities = listAt(config, 'responseModalities').map(String)
+  const has_media = MEDIA.test(text)
+  const output = [...modalities, ...listAt(config, 'response_modalities').map(String)]
+  return {
+    ...NO_ASK,
+    model: modelOf(path, body),
+    is_stream: path['method']?.startsWith('stream') ?? body['stream'] === true,
+    output_tokens_max: capAt(config, 'maxOutputTokens') ?? capAt(config, 'max_output_tokens'),
+    choices: Math.max(capAt(config, 'candidateCount') ?? capAt(config, 'candidate_count') ?? 1, 1),
+    has_unbounded_input: UNBOUNDED.test(text),
+    passes: SERVER_TOOLS.test(text) ? null : 1,
+    modalities: [
+      ...(has_media || output.includes('AUDIO') ? (['audio'] as const) : []),
+      ...(has_media || output.includes('IMAGE') ? (['image'] as const) : []),
+    ],
+    units: SEARCH.test(text) ? [{ unit: 'web_search', max: null }] : [],
+    service_tier: textAt(body, 'serviceTier') ?? textAt(body, 'service_tier') ?? 'standard',
+  }
+}
+
+/** Each chunk carries the running total; early ones lack counts that are not known yet. */
+function generateMeter(): Meter {
+  let usage: JsonObject = {}
+  let model: string | null = null
+  const queries = new Set<string>()
+  const read = (value: JsonObject) => {
+    model = textAt(value, 'modelVersion') ?? model
+    for (const candidate of listAt(value, 'candidates'))
+      for (const query of listAt(candidate, 'groundingMetadata', 'webSearchQueries'))
+        queries.add(String(query))
+    const said = value['usageMetadata']
+    if (!isObject(said)) return null
+    usage = { ...usage, ...said }
+    return generateReading(usage, model, queries.size)
+  }
+  return createMeter(read, undefined, (value) => {
+    const candidates = listAt(value, 'candidates')
+    // A blocked prompt has no candidates, and no other chunk.
+    return candidates.length === 0 || candidates.some((one) => textAt(one, 'finishReason') !== null)
+  })
+}
+
+/**
+ * The prompt includes what was cached; the candidates exclude thoughts, and tool input is on top.
+ * https://ai.google.dev/api/generate-content#UsageMetadata
+ */
+export function generateReading(
+  usage: JsonObject,
+  model: string | null,
+  searches: number,
+): Reading {
+  const prompt = countAt(usage, 'promptTokenCount')
+  const cached = Math.min(countAt(usage, 'cachedContentTokenCount'), prompt)
+  const media = mediaTokens(usage, 'promptTokensDetails')
+  const media_cached = mediaTokens(usage, 'cacheTokensDetails')
+  const audio = Math.min(Math.max(media.audio - media_cached.audio, 0), prompt - cached)
+  const image = Math.min(Math.max(media.image - media_cached.image, 0), prompt - cached - audio)
+  const thoughts = countAt(usage, 'thoughtsTokenCount')
+  const said = mediaTokens(usage, 'candidatesTokensDetails')
+  const candidates = Math.max(countAt(usage, 'candidatesTokenCount'), said.audio + said.image)
+  return {
+    ...NO_READING,
+    model,
+    service_tier: tierOf(usage),
+    usage: {
+      ...NO_USAGE,
+      requests: 1,
+      uncached_input_tokens:
+        prompt - cached - audio - image + countAt(usage, 'toolUsePromptTokenCount'),
+      cache_read_tokens: cached,
+      input_audio_tokens: audio,
+      input_image_tokens: image,
+      output_tokens: candidates - said.audio - said.image + thoughts,
+      output_audio_tokens: said.audio,
+      output_image_tokens: said.image,
+      reasoning_tokens: thoughts,
+      unit: searches > 0 ? 'web_search' : null,
+      units: searches,
+    },
+    is_consistent: countAt(usage, 'cachedContentTokenCount') <= prompt,
+  }
+}
+
+function mediaTokens(usage: JsonObject, field: string): { audio: number; image: number } {
+  const sums = { audio: 0, image: 0 }
+  for (const detail of listAt(usage, field)) {
+    const modality = textAt(detail, 'modality')
+    if (modality === 'AUDIO') sums.audio += countAt(detail, 'tokenCount')
+    if (modality === 'IMAGE' || modality === 'VIDEO') sums.image += countAt(detail, 'tokenCount')
+  }
+  return sums
+}
+
+function tierOf(usage: JsonObject): string | null {
+  const tier = textAt(usage, 'serviceTier')?.toLowerCase() ?? null
+  if (tier !== null && tier !== 'unspecified') return tier
+  return textAt(usage, 'trafficType')?.toLowerCase() ?? null
+}
+
+/** Embeddings are billed and report nothing: four bytes of text are about one token. */
+const BYTES_PER_TOKEN = 4
+
+export const embedApi: Api = {
+  ...generateApi,
+  name: 'embed',
+  readRequest: (body, _, path) => ({
+    ...NO_ASK,
+    model: modelOf(path, body),
+    service_tier: 'standard',
+    estimate: {
+      is_exact: false,
+      usage: { uncached_input_tokens: Math.ceil(textBytes(body) / BYTES_PER_TOKEN) },
+    },
+  }),
+  caps: [],
+}
+
+function textBytes(body: JsonObject): number {
+  const requests = listAt(body, 'requests')
+  return (requests.length > 0 ? requests : [body])
+    .flatMap((one) => listAt(one, 'content', 'parts'))
+    .reduce((sum: number, part) => sum + Buffer.byteLength(textAt(part, 'text') ?? ''), 0)
+}
+
+/** https://ai.google.dev/gemini-api/docs/interactions: thoughts and output are counted apart. */
+export const interactionsApi: Api = {
+  ...generateApi,
+  name: 'interactions',
+  readRequest: (body, text) => ({
+    ...readGenerate(body, text, {}),
+    is_stream: body['stream'] === true,
+    has_unbounded_input: true,
+    passes: listAt(body, 'tools').length > 0 || body['agent'] !== undefined ? null : 1,
+    modalities: ['audio', 'image'],
+    output_tokens_max: capAt(body, 'generation_config', 'max_output_tokens'),
+    is_background: body['background'] === true,
+  }),
+  markers: ['usage'],
+  endings: ['"event_type":"interaction.completed"'],
+  createMeter: interactionsMeter,
+  readText: (event) => textAt(event, 'delta', 'text') ?? '',
+  caps: [['generation_config', 'max_output_tokens']],
+  jobPath: (id) => `/${id}`,
+}
+
+const OVER = ['completed', 'failed', 'cancelled', 'incomplete']
+
+function interactionsMeter(): Meter {
+  const bodyOf = (value: JsonObject) =>
+    isObject(value['interaction']) ? value['interaction'] : value
+  return createMeter(
+    (value) => {
+      const body = bodyOf(value)
+      const usage = body['usage']
+      if (!isObject(usage)) return null
+      const tokens = {
+        promptTokenCount: countAt(usage, 'total_input_tokens'),
+        cachedContentTokenCount: countAt(usage, 'total_cached_tokens'),
+        candidatesTokenCount: countAt(usage, 'total_output_tokens'),
+        thoughtsTokenCount: countAt(usage, 'total_thought_tokens'),
+        toolUsePromptTokenCount: countAt(usage, 'total_tool_use_tokens'),
+      }
+      return generateReading(tokens, textAt(body, 'model'), 0)
+    },
+    (value) => {
+      const id = textAt(bodyOf(value), 'id')
+      const status = textAt(bodyOf(value), 'status')
+      return id && status ? { id, is_over: OVER.includes(status) } : null
+    },
+  )
+}

@@ -1,0 +1,199 @@
+import { NO_USAGE, type Usage } from '../../usage.ts'
+import {
+  type Api,
+  type Ask,
+  capAt,
+  countAt,
+  createMeter,
+  isObject,
+  type JsonObject,
+  listAt,
+  type Meter,
+  NO_ASK,
+  NO_READING,
+  type Reading,
+  textAt,
+  valueAt,
+} from '../wire.ts'
+
+/**
+ * Where the chat API of an OpenAI-compatible server differs. `readCost` reads what the server itself
+ * says a request cost, in nano-dollars.
+ */
+export type ChatDialect = {
+  readonly caps: Api['caps']
+  /** Thinking that `completion_tokens` leaves out is found in the total. */
+  readonly is_output_from_total: boolean
+  readCost(usage: JsonObject): bigint | null
+}
+
+export const OPENAI_CHAT: ChatDialect = {
+  // `max_tokens` is the older name: https://developers.openai.com/api/reference/resources/chat
+  caps: [['max_completion_tokens'], ['max_tokens']],
+  is_output_from_total: false,
+  readCost: () => null,
+}
+
+const UNBOUNDED_CHAT =
+  /"(?:image_url|input_audio|file|file_id|web_search_options|video_url|plugins|search_parameters)"/
+const MEDIA_AUDIO = /"(?:input_audio|audio)"/
+
+export function chatApi(dialect: ChatDialect): Api {
+  return {
+    name: 'chat',
+    readRequest: (body, text) => readChat(body, text),
+    markers: ['usage', 'x_groq'],
+    endings: ['data: [DONE]', 'data:[DONE]'],
+    createMeter: () => chatMeter(dialect),
+    readText: readChatText,
+    caps: dialect.caps,
+    asks_for_usage: true,
+    stream_error: 'openai',
+  }
+}
+
+/** Legacy completions: `best_of` candidates of every prompt are generated and billed. */
+export function completionsApi(dialect: ChatDialect): Api {
+  return {
+    ...chatApi(dialect),
+    name: 'completions',
+    readRequest: (body) => ({
+      ...readBasics(body),
+      output_tokens_max: capAt(body, 'max_tokens') ?? DEFAULT_COMPLETION_TOKENS,
+      choices: Math.max(capAt(body, 'n') ?? 1, capAt(body, 'best_of') ?? 1, 1) * countPrompts(body),
+    }),
+    caps: [['max_tokens']],
+    readText: (event) =>
+      listAt(event, 'choices')
+        .map((choice) => textAt(choice, 'text') ?? '')
+        .join(''),
+  }
+}
+
+const DEFAULT_COMPLETION_TOKENS = 16
+
+function countPrompts(body: JsonObject): number {
+  const prompts = listAt(body, 'prompt')
+  return prompts.length === 0 || typeof prompts[0] === 'number' ? 1 : prompts.length
+}
+
+export function readBasics(body: JsonObject): Ask {
+  return {
+    ...NO_ASK,
+    model: textAt(body, 'model'),
+    is_stream: body['stream'] === true,
+    output_tokens_max: null,
+    cache_write: '5m',
+    service_tier: textAt(body, 'service_tier'),
+    has_usage_option: valueAt(body, 'stream_options', 'include_usage') === true,
+    user: textAt(body, 'safety_identifier') ?? textAt(body, 'user'),
+    session: textAt(body, 'prompt_cache_key'),
+  }
+}
+
+function readChat(body: JsonObject, text: string): Ask {
+  const searches = body['web_search_options'] !== undefined
+  return {
+    ...readBasics(body),
+    output_tokens_max: capAt(body, 'max_completion_tokens') ?? capAt(body, 'max_tokens'),
+    choices: Math.max(capAt(body, 'n') ?? 1, 1),
+    has_unbounded_input: UNBOUNDED_CHAT.test(text),
+    modalities: MEDIA_AUDIO.test(text) ? ['audio'] : [],
+    passes: searches ? null : 1,
+  }
+}
+
+function chatMeter(dialect: ChatDialect): Meter {
+  let model: string | null = null
+  let tier: string | null = null
+  return createMeter(
+    (value) => {
+      model = textAt(value, 'model') ?? model
+      tier = textAt(value, 'service_tier') ?? tier
+      // Groq has told it beside the answer: https://console.groq.com/docs/api-reference#chat
+      const usage = valueAt(value, 'usage') ?? valueAt(value, 'x_groq', 'usage')
+      return isObject(usage) ? chatReading(usage, dialect, { model, service_tier: tier }) : null
+    },
+    undefined,
+    // Some servers count on in every chunk: then the one that ends a choice, or has none, is the last.
+    (value) => {
+      const choices = listAt(value, 'choices')
+      return choices.length === 0 || choices.some((one) => textAt(one, 'finish_reason') !== null)
+    },
+  )
+}
+
+/**
+ * `prompt_tokens` includes cached, cache-written and audio tokens, `completion_tokens` reasoning and
+ * audio: https://developers.openai.com/api/reference/resources/completions
+ */
+export function chatReading(
+  usage: JsonObject,
+  dialect: ChatDialect,
+  about: Pick<Reading, 'model' | 'service_tier'>,
+): Reading {
+  const prompt = countAt(usage, 'prompt_tokens')
+  const total = countAt(usage, 'total_tokens')
+  const said = countAt(usage, 'completion_tokens')
+  const output = dialect.is_output_from_total ? Math.max(said, total - prompt) : said
+  const input = splitInput(prompt, {
+    cache_read_tokens: countAt(usage, 'prompt_tokens_details', 'cached_tokens'),
+    cache_write_5m_tokens: countAt(usage, 'prompt_tokens_details', 'cache_write_tokens'),
+    input_audio_tokens: countAt(usage, 'prompt_tokens_details', 'audio_tokens'),
+  })
+  const audio = Math.min(countAt(usage, 'completion_tokens_details', 'audio_tokens'), output)
+  const reasoning = countAt(usage, 'completion_tokens_details', 'reasoning_tokens')
+  return {
+    ...NO_READING,
+    ...about,
+    usage: {
+      ...input.usage,
+      output_tokens: output - audio,
+      output_audio_tokens: audio,
+      reasoning_tokens: Math.min(Math.max(reasoning, output - said), output - audio),
+      requests: 1,
+    },
+    is_consistent: input.is_consistent,
+    reported_cost_nanos: dialect.readCost(usage),
+  }
+}
+
+type InputParts = Partial<
+  Pick<
+    Usage,
+    'cache_read_tokens' | 'cache_write_5m_tokens' | 'input_audio_tokens' | 'input_image_tokens'
+  >
+>
+
+/** Takes the parts out of a total that includes them; parts that do not fit are cut, and said so. */
+export function splitInput(
+  total: number,
+  parts: InputParts,
+): { usage: Usage; is_consistent: boolean } {
+  let rest = total
+  const fitting: { -readonly [Name in keyof InputParts]: number } = {}
+  let is_consistent = true
+  for (const [name, tokens] of Object.entries(parts) as [keyof InputParts, number][]) {
+    const fits = Math.min(tokens, rest)
+    if (fits < tokens) is_consistent = false
+    fitting[name] = fits
+    rest -= fits
+  }
+  return { usage: { ...NO_USAGE, ...fitting, uncached_input_tokens: rest }, is_consistent }
+}
+
+function readChatText(event: JsonObject): string {
+  return listAt(event, 'choices')
+    .map((choice) => {
+      const delta = valueAt(choice, 'delta') ?? valueAt(choice, 'message')
+      const calls = listAt(delta, 'tool_calls').map(
+        (call) => textAt(call, 'function', 'arguments') ?? '',
+      )
+      return (
+        (textAt(delta, 'content') ?? '') +
+        (textAt(delta, 'reasoning_content') ?? textAt(delta, 'reasoning') ?? '') +
+        calls.join('')
+      )
+    })
+    .join('')
+}

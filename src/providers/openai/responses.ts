@@ -1,0 +1,188 @@
+import { NO_USAGE, type Usage } from '../../usage.ts'
+import {
+  type Api,
+  type Ask,
+  capAt,
+  countAt,
+  isObject,
+  type JsonObject,
+  listAt,
+  type Meter,
+  NO_ASK,
+  NO_READING,
+  type Reading,
+  textAt,
+  valueAt,
+} from '../wire.ts'
+import { readBasics, splitInput } from './chat.ts'
+
+/** Input that is not in the body: https://developers.openai.com/api/reference/resources/responses */
+const STORED_INPUT = ['previous_response_id', 'conversation', 'prompt', 'container']
+const UNBOUNDED_RESPONSES =
+  /"(?:input_image|input_file|input_audio|image_url|file_id|file_url|item_reference)"/
+
+export const responsesApi: Api = {
+  name: 'responses',
+  readRequest: readResponses,
+  markers: ['usage'],
+  endings: ['response.completed', 'response.incomplete', 'response.failed'].flatMap((type) => [
+    `"type":"${type}"`,
+    `"type": "${type}"`,
+  ]),
+  createMeter: responsesMeter,
+  readText: (event) =>
+    textAt(event, 'delta') ??
+    listAt(event, 'output')
+      .flatMap((item) => listAt(item, 'content'))
+      .map((part) => textAt(part, 'text') ?? '')
+      .join(''),
+  caps: [['max_output_tokens']],
+  asks_for_usage: false,
+  jobPath: (id) => `/${id}`,
+  stream_error: 'responses',
+}
+
+/** Made smaller from a conversation, in one answer without a stream; its length has no cap. */
+export const compactApi: Api = {
+  ...responsesApi,
+  name: 'compact',
+  readRequest: (body, text) => ({ ...readResponses(body, text), is_stream: false }),
+  caps: [],
+}
+
+function readResponses(body: JsonObject, text: string): Ask {
+  const tools = listAt(body, 'tools').map((tool) => textAt(tool, 'type'))
+  // Functions run at the client; every other tool makes the model read its input again.
+  const server_tools = tools.filter((type) => type !== 'function' && type !== 'custom')
+  const has_tools = server_tools.length > 0
+  const calls_max = capAt(body, 'max_tool_calls')
+  const basics = readBasics(body)
+  return {
+    ...basics,
+    output_tokens_max: capAt(body, 'max_output_tokens'),
+    has_unbounded_input:
+      has_tools ||
+      STORED_INPUT.some((name) => (body[name] ?? null) !== null) ||
+      UNBOUNDED_RESPONSES.test(text),
+    passes: has_tools ? (calls_max === null ? null : calls_max + 1) : 1,
+    units: [
+      ...(server_tools.some((type) => type?.startsWith('web_search'))
+        ? [{ unit: 'web_search' as const, max: calls_max }]
+        : []),
+      ...(server_tools.includes('file_search')
+        ? [{ unit: 'file_search' as const, max: calls_max }]
+        : []),
+    ],
+    is_background: body['background'] === true,
+  }
+}
+
+const OVER = ['completed', 'incomplete', 'failed', 'cancelled', 'expired']
+
+/** Takes the response itself, or events that carry it; only a finished one has usage. */
+function responsesMeter(): Meter {
+  let latest: Reading | null = null
+  let job: ReturnType<Meter['job']> = null
+  return {
+    take(value) {
+      const response = isObject(value['response']) ? value['response'] : value
+      const id = textAt(response, 'id')
+      const status = textAt(response, 'status')
+      if (id && status) job = { id, is_over: OVER.includes(status) }
+      const usage = response['usage']
+      if (isObject(usage)) latest = responsesReading(response, usage)
+    },
+    reading: () => latest,
+    isFinal: () => latest !== null,
+    job: () => job,
+  }
+}
+
+export function responsesReading(response: JsonObject, usage: JsonObject): Reading {
+  const about = {
+    ...NO_READING,
+    model: textAt(response, 'model'),
+    service_tier: textAt(response, 'service_tier'),
+  }
+  const counted = readTokens(usage)
+  const output = listAt(response, 'output')
+  const searches = output.filter(
+    (item) =>
+      textAt(item, 'type') === 'web_search_call' &&
+      (textAt(item, 'action', 'type') ?? 'search') === 'search',
+  ).length
+  const file_searches = output.filter((item) => textAt(item, 'type') === 'file_search_call').length
+  const unit = searches > 0 ? 'web_search' : file_searches > 0 ? 'file_search' : null
+  const main = {
+    ...about,
+    usage: { ...counted.usage, requests: 1, unit, units: searches || file_searches } as const,
+    is_consistent: counted.is_consistent,
+  }
+  if (searches === 0 || file_searches === 0) return main
+  const files = { ...NO_USAGE, requests: 0, unit: 'file_search', units: file_searches } as const
+  return { ...main, beside: [{ ...about, usage: files }] }
+}
+
+/** `input_tokens` includes what was cached, `output_tokens` the reasoning. */
+export function readTokens(usage: JsonObject): { usage: Usage; is_consistent: boolean } {
+  const output = countAt(usage, 'output_tokens')
+  const input = splitInput(countAt(usage, 'input_tokens'), {
+    cache_read_tokens: countAt(usage, 'input_tokens_details', 'cached_tokens'),
+    cache_write_5m_tokens: countAt(usage, 'input_tokens_details', 'cache_write_tokens'),
+  })
+  const reasoning = countAt(usage, 'output_tokens_details', 'reasoning_tokens')
+  return {
+    usage: {
+      ...input.usage,
+      output_tokens: output,
+      reasoning_tokens: Math.min(reasoning, output),
+    },
+    is_consistent: input.is_consistent,
+  }
+}
+
+/** A batch says its usage when it is over, at half price: https://developers.openai.com/api/docs/guides/batch */
+export const batchApi: Api = {
+  ...responsesApi,
+  name: 'batch',
+  readRequest: (body) => ({
+    ...NO_ASK,
+    model: textAt(body, 'model'),
+    // What the lines of the input file ask for is not in this body.
+    passes: null,
+    service_tier: 'batch',
+    is_background: true,
+    estimate: { usage: {}, is_exact: false },
+  }),
+  createMeter: batchMeter,
+  jobPath: (id) => `/${id}`,
+  caps: [],
+}
+
+function batchMeter(): Meter {
+  let latest: Reading | null = null
+  let job: ReturnType<Meter['job']> = null
+  return {
+    take(value) {
+      const id = textAt(value, 'id')
+      const status = textAt(value, 'status')
+      const is_over = status !== null && OVER.includes(status)
+      if (id && valueAt(value, 'object') === 'batch') job = { id, is_over }
+      const usage = value['usage']
+      if (is_over && isObject(usage) && countAt(usage, 'total_tokens') > 0)
+        latest = {
+          ...NO_READING,
+          model: textAt(value, 'model'),
+          service_tier: 'batch',
+          ...withRequests(readTokens(usage), countAt(value, 'request_counts', 'completed')),
+        }
+    },
+    reading: () => latest,
+    isFinal: () => latest !== null,
+    job: () => job,
+  }
+}
+
+function withRequests(counted: ReturnType<typeof readTokens>, requests: number) {
+  return { ...counted, usage: { ...counted.usage, requests: Math.max(requests, 1) } }
+}

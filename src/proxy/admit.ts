@@ -1,0 +1,81 @@
+import type { AdmitRequest, BudgetState, Gate } from '../budgets/admission.ts'
+import { isoTime } from '../clock.ts'
+import { formatUsd } from '../money.ts'
+import { affordableCap, type Bound, withCap } from './bound.ts'
+import { setMember } from './json-bytes.ts'
+import type { Prepared } from './prepare.ts'
+import { Refusal } from './refusal.ts'
+
+export type Admitted = {
+  readonly hold_id: string | null
+  readonly bound: Bound | null
+  readonly bytes: Buffer
+  /** The answer's limit, where the budgets hold no more than that. */
+  readonly clamped_to: number | null
+}
+
+/** A limit below this is refused by some providers, and worth nothing to anyone. */
+const CLAMP_TOKENS_MIN = 16
+
+/** @throws Refusal when a budget that binds cannot hold the most that the request can cost. */
+export async function admitRequest(
+  gate: Gate,
+  prepared: Prepared,
+  request: Omit<AdmitRequest, 'bound_nanos'>,
+  bound: Bound | null,
+): Promise<Admitted> {
+  const { bytes } = prepared
+  const first = await gate.admit({ ...request, bound_nanos: bound?.nanos ?? null })
+  if (first.kind === 'admitted') return { hold_id: first.hold_id, bound, bytes, clamped_to: null }
+  const cap = bound && clampTo(prepared, bound, first)
+  if (!bound || cap === null) throw refusalOf(first)
+  const smaller = withCap(bound, cap, prepared.ask)
+  const second = await gate.admit({ ...request, bound_nanos: smaller.nanos })
+  if (second.kind === 'denied') throw refusalOf(second)
+  const path = capPath(prepared)
+  return {
+    hold_id: second.hold_id,
+    bound: smaller,
+    bytes: setMember(bytes, path, String(cap)),
+    clamped_to: cap,
+  }
+}
+
+type Denied = Extract<Awaited<ReturnType<Gate['admit']>>, { kind: 'denied' }>
+
+/** The limit that the budgets can still hold, where the key wants less rather than nothing. */
+function clampTo({ key, api, ask, body }: Prepared, bound: Bound, denied: Denied): number | null {
+  if (key.on_limit !== 'clamp' || denied.reason !== 'budget_exceeded') return null
+  if (!api || api.caps.length === 0 || !body.is_editable) return null
+  const cap = affordableCap(bound, denied.affordable_nanos)
+  const now = ask.output_tokens_max ?? Number.POSITIVE_INFINITY
+  return cap !== null && cap >= CLAMP_TOKENS_MIN && cap < now ? cap : null
+}
+
+/** The name that the client used, or else the one most wanted. */
+function capPath({ api, body }: Prepared): readonly string[] {
+  const caps = api?.caps ?? []
+  const present = caps.find((path) => {
+    let here: unknown = body.value
+    for (const name of path) here = (here as { [name: string]: unknown } | undefined)?.[name]
+    return here !== undefined && here !== null
+  })
+  return present ?? caps[0] ?? []
+}
+
+function refusalOf({ reason, budget }: Denied): Refusal {
+  if (reason === 'unavailable')
+    return new Refusal('unavailable', 'Outlay cannot hold money for this request just now.')
+  if (reason === 'unbounded')
+    return new Refusal(
+      'model_unpriced',
+      `${budget ? `Budget "${budget.name}"` : 'A budget'} blocks, and nothing bounds what this request can cost: the model has no known price, or a tool in it has no limit of uses.`,
+    )
+  return new Refusal('budget_exceeded', budget ? budgetText(budget) : 'A budget is exhausted.')
+}
+
+function budgetText({ name, limit_nanos, spent_nanos, held_nanos, resets_at }: BudgetState) {
+  const held = held_nanos > 0n ? ` and ${formatUsd(held_nanos)} held for running requests` : ''
+  const reset = resets_at === null ? 'It does not reset.' : `It resets ${isoTime(resets_at)}.`
+  return `Budget "${name}" cannot hold this request: ${formatUsd(spent_nanos)} spent${held} of ${formatUsd(limit_nanos)}. ${reset}`
+}

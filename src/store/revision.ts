@@ -1,0 +1,13 @@
+import type { Db } from './schema.ts'
+
+/**
+ * Says that cached budgets or keys are out of date, within the transaction that changes them. Whoever
+ * caches compares the number when `pragma data_version` tells that somebody wrote.
+ */
+export async function bumpRevision(trx: Db, name: 'budgets' | 'keys'): Promise<void> {
+  await trx
+    .updateTable('revision')
+    .set((eb) => ({ value: eb('value', '+', 1) }))
+    .where('name', '=', name)
+    .execute()
+}

@@ -1,0 +1,171 @@
+import { expect, test } from 'vitest'
+import { createGate } from '../../src/budgets/gate.ts'
+import { verifyAudit } from '../../src/keys/audit.ts'
+import { recordEvents } from '../../src/ledger/record.ts'
+import { event, request, subject } from '../budgets/fixture.ts'
+import { NOW, openToolApp, type ToolApp } from './fixture.ts'
+
+const month = { scope: 'all', period: 'month', limit_usd: '10', action: 'block' }
+
+async function spend({ app }: ToolApp, cost_nanos: bigint, given: object = {}) {
+  const gate = await createGate(app)
+  const admission = await gate.admit(request(cost_nanos, { subject: subject(given) }))
+  if (admission.kind === 'denied') throw new Error(admission.reason)
+  const booked = event(`spend_${cost_nanos}`, 0, { ...given, reported_cost_nanos: cost_nanos })
+  await gate.settle({ hold_id: admission.hold_id, event: booked, cost_nanos })
+  await gate.close()
+}
+
+test('set_budget creates, changes by name, and says what it does', async () => {
+  const tools = await openToolApp()
+  const { call, app } = tools
+  const made = await call('set_budget', { ...month, name: 'team' })
+  expect(made).toMatchObject({ is_error: false, data: { state: 'created' } })
+  expect(made.text).toContain('"team": $10.00 a month for everything.')
+  await spend(tools, 2_500_000_000n)
+  const changed = await call('set_budget', { budget: 'Team', limit_usd: 5 })
+  expect(changed.data).toMatchObject({
+    state: 'changed',
+    limit_usd: '5.000000000',
+    spent_usd: '2.500000000',
+    remaining_usd: '2.500000000',
+  })
+  expect(await verifyAudit(app.db)).toBeUndefined()
+})
+
+test('removing a budget takes two calls', async () => {
+  const { call } = await openToolApp()
+  await call('set_budget', { ...month, name: 'team' })
+  const planned = await call('set_budget', { budget: 'team', remove: true })
+  expect(planned.text).toContain('Would remove the budget "team"')
+  expect((await call('check_budget')).data['budgets']).toHaveLength(1)
+  const { plan_id } = planned.data
+  expect(planned.text).toContain(String(plan_id))
+  const done = await call('set_budget', { plan_id })
+  expect(done.data).toMatchObject({ state: 'removed' })
+  const empty = await call('check_budget')
+  expect(empty.data['budgets']).toEqual([])
+  expect(empty.text).toContain('set_budget makes one')
+  expect(await call('set_budget', { plan_id })).toMatchObject({ is_error: true })
+})
+
+test.each([
+  [{ ...month, scope: 'modle' }, 'closest: model'],
+  [{ ...month, scope: 'model' }, 'scope_value'],
+  [{ ...month, period: 'fortnight' }, 'rolling_<n>h'],
+  [{ ...month, limit_usd: 'ten' }, 'US dollars'],
+  [{ ...month, timezone: 'Mars' }, 'Europe/Berlin'],
+  [{ scope: 'all' }, 'needs period, limit_usd'],
+  [{ budget: 'nobody', limit_usd: '1' }, 'There is no budget "nobody"'],
+  [{ ...month, scope: 'wrapped_key', scope_value: 'k' }, 'no wrapped key "k"'],
+])('a bad argument of set_budget is told with what it takes: %o', async (args, message) => {
+  const { call } = await openToolApp()
+  const answer = await call('set_budget', args)
+  expect(answer.is_error).toBe(true)
+  expect(answer.text).toContain(message)
+})
+
+test('check_budget tells spent, held, remaining, reset and rate', async () => {
+  const tools = await openToolApp()
+  await tools.call('set_budget', { ...month, name: 'team' })
+  await spend(tools, 9_000_000_000n)
+  const gate = await createGate(tools.app)
+  await gate.admit(request(500_000_000n))
+  const { data, text } = await tools.call('check_budget', { budget: 'team' })
+  expect(data['budgets']).toMatchObject([
+    {
+      spent_usd: '9.000000000',
+      held_usd: '0.500000000',
+      remaining_usd: '0.500000000',
+      used_percent: 95,
+      state: 'near',
+      resets_at: '2026-12-01T00:00:00.000Z',
+    },
+  ])
+  expect(text).toContain('team: $9.00 spent and $0.50 held of $10.00 (95 %), $0.50 left')
+  expect(text).toContain('at this rate used up 2026-11-')
+  expect(text).toContain('around the proxy')
+  await gate.close()
+})
+
+test('a notifying budget counts all sources, each session for itself', async () => {
+  const tools = await openToolApp()
+  const { app, call } = tools
+  await call('set_budget', {
+    scope: 'session',
+    scope_value: '*',
+    period: 'day',
+    limit_usd: '1',
+    name: 'sessions',
+  })
+  const of = (id: string, session_id: string, cost: bigint) =>
+    event(id, 0, { source: 'local_log', session_id, reported_cost_nanos: cost })
+  const all = [
+    of('a', 's1', 300_000_000n),
+    of('b', 's1', 600_000_000n),
+    of('c', 's2', 100_000_000n),
+  ]
+  await recordEvents(app.db, await app.catalog(), all, NOW)
+  const { data } = await call('check_budget')
+  expect(data['budgets']).toMatchObject([
+    {
+      member: 's1',
+      spent_usd: '0.900000000',
+      state: 'near',
+      counts: expect.stringContaining('all'),
+    },
+  ])
+})
+
+test('check_budget says whether a request can be afforded, and what would be cheaper', async () => {
+  const tools = await openToolApp()
+  const { call } = tools
+  await call('set_budget', { ...month, name: 'team', limit_usd: '0.02' })
+  const ask = { model: 'gpt-5', input_tokens: 1_000, output_tokens: 1_000 }
+  const yes = await call('check_budget', ask)
+  expect(yes.data['afford']).toMatchObject({
+    verdict: 'yes',
+    provider: 'openai',
+    expected_usd: '0.011250000',
+    requests_left: 1,
+    bound_by: ['team'],
+  })
+  const no = await call('check_budget', { ...ask, output_tokens: 3_000 })
+  expect(no.data['afford']).toMatchObject({ verdict: 'no', requests_left: 0 })
+  expect(no.text).toMatch(/^No: one request to gpt-5 costs about \$0\.03/)
+  expect(no.text).toContain('Cheaper: ')
+  const unknown = await call('check_budget', { model: 'gpt-55' })
+  expect(unknown).toMatchObject({ is_error: true, text: expect.stringContaining('Closest: ') })
+})
+
+test('a session is judged by its own requests', async () => {
+  const tools = await openToolApp()
+  const { app, call } = tools
+  await call('set_budget', { scope: 'all', period: 'day', limit_usd: '1', action: 'block' })
+  const costs = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
+  const all = costs.map((cost) =>
+    event(`s${cost}`, 0, {
+      session_id: 'sess',
+      model: 'gpt-5',
+      reported_cost_nanos: BigInt(cost) * 1_000_000n,
+    }),
+  )
+  await recordEvents(app.db, await app.catalog(), all, NOW)
+  const { data } = await call('check_budget', { session: 'sess' })
+  expect(data['afford']).toMatchObject({
+    model: 'gpt-5',
+    expected_usd: '0.050000000',
+    high_usd: '0.090000000',
+    basis: '10 recent requests of the session',
+  })
+  expect((await call('check_budget', { session: 'other' })).is_error).toBe(true)
+})
+
+test('budgets can be read as resources', async () => {
+  const { call, client } = await openToolApp()
+  const { data } = await call('set_budget', { ...month, name: 'team' })
+  for (const uri of ['outlay://budgets', `outlay://budgets/${data['id']}`]) {
+    const { contents } = await client.readResource({ uri })
+    expect(JSON.stringify(contents)).toContain('\\"name\\": \\"team\\"')
+  }
+})

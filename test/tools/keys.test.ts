@@ -1,0 +1,158 @@
+import { expect, test } from 'vitest'
+import { openKeyring } from '../../src/keys/keyring.ts'
+import { createSidePort } from '../../src/side-port.ts'
+import { connectUpstream, openToolApp, pretendSidePort, type ToolApp } from './fixture.ts'
+
+const HOST = { host: 'localhost' }
+
+async function openWithKeys(): Promise<ToolApp> {
+  const tools = await openToolApp()
+  await connectUpstream(tools)
+  return tools
+}
+
+test('a key for somebody is made in one call, with its budget, and shown on a page once', async () => {
+  const tools = await openWithKeys()
+  const { app, call } = tools
+  await pretendSidePort(tools, 'http://localhost:4318')
+  const made = await call('create_wrapped_key', {
+    name: 'ada',
+    models: ['claude-haiku-*'],
+    user: 'ada',
+    budget_usd: 20,
+    budget_period: 'week',
+    expires: '30d',
+    limits: { requests_per_minute: 60 },
+  })
+  expect(made.data).toMatchObject({
+    state: 'page_ready',
+    base_urls: { anthropic: 'http://localhost:4318/proxy/anthropic' },
+  })
+  expect(made.text).not.toContain('olk_')
+  const url = new URL(String(made.data['url']))
+  const { hono } = createSidePort(app)
+  const look = await hono.request(url.pathname, { headers: HOST })
+  expect(await look.text()).not.toContain('olk_')
+  const shown = await hono.request(url.pathname, { method: 'POST', headers: HOST })
+  const [secret] = /olk_[0-9a-f]{16}_[\w-]{43}/.exec(await shown.text()) ?? []
+  expect(shown.headers.get('cache-control')).toBe('no-store')
+  const again = await hono.request(url.pathname, { method: 'POST', headers: HOST })
+  expect(again.status).toBe(410)
+  const ring = openKeyring(app)
+  expect(await ring.resolveKey(secret ?? '', app.clock.now())).toMatchObject({
+    name: 'ada',
+    user: 'ada',
+    limits: { requests_per_minute: 60 },
+  })
+  ring.close()
+  const { data } = await call('check_budget')
+  expect(data['budgets']).toMatchObject([
+    {
+      name: 'key ada',
+      scope: 'wrapped_key',
+      period: 'week',
+      action: 'block',
+      limit_usd: '20.000000000',
+    },
+  ])
+})
+
+test('another page cannot have the key shown', async () => {
+  const tools = await openWithKeys()
+  await pretendSidePort(tools, 'http://localhost:4318')
+  const { data } = await tools.call('create_wrapped_key', { name: 'ada' })
+  const { pathname } = new URL(String(data['url']))
+  const { hono } = createSidePort(tools.app)
+  const foreign = await hono.request(pathname, {
+    method: 'POST',
+    headers: { ...HOST, 'sec-fetch-site': 'cross-site' },
+  })
+  expect(foreign.status).toBe(403)
+  expect(await foreign.text()).not.toContain('olk_')
+})
+
+test('inline it is told in the result, and nowhere else', async () => {
+  const { call, app } = await openWithKeys()
+  const made = await call('create_wrapped_key', { name: 'ci', reveal: 'inline' })
+  const secret = String(made.data['key'])
+  expect(secret).toMatch(/^olk_/)
+  const rows = await app.db.selectFrom('wrapped_key').selectAll().execute()
+  const audit = await app.db.selectFrom('audit').selectAll().execute()
+  for (const text of [JSON.stringify(rows), JSON.stringify(audit), (await call('list_keys')).text])
+    expect(text).not.toContain(secret.slice(-43))
+})
+
+test('without a page and without a provider key nothing is made', async () => {
+  const bare = await openToolApp()
+  const none = await bare.call('create_wrapped_key', { name: 'a', reveal: 'inline' })
+  expect(none).toMatchObject({ is_error: true, text: expect.stringContaining('--kind inference') })
+  await connectUpstream(bare)
+  const closed = await bare.call('create_wrapped_key', { name: 'a' })
+  expect(closed).toMatchObject({ is_error: true, text: expect.stringContaining('reveal: inline') })
+  const wrong = await bare.call('create_wrapped_key', {
+    name: 'a',
+    providers: ['antropic'],
+    reveal: 'inline',
+  })
+  expect(wrong.text).toContain('Closest: anthropic')
+  expect((await bare.call('list_keys')).data['keys']).toEqual([])
+})
+
+test('revoking takes two calls, pausing and changing one', async () => {
+  const { call, app } = await openWithKeys()
+  const { data } = await call('create_wrapped_key', { name: 'ci', reveal: 'inline' })
+  const secret = String(data['key'])
+  const ring = openKeyring(app)
+  const resolve = async () => {
+    await new Promise((done) => setImmediate(done))
+    return ring.resolveKey(secret, app.clock.now())
+  }
+  const update = (args: object) => call('update_wrapped_key', { key: 'ci', ...args })
+  expect((await update({ action: 'pause' })).data).toMatchObject({ state: 'paused' })
+  expect(await resolve()).toMatchObject({ problem: 'paused' })
+  await update({ action: 'resume' })
+  const changes = { models: ['claude-haiku-*'], budget_usd: '5' }
+  expect((await update({ action: 'change', changes })).is_error).toBe(false)
+  expect((await call('check_budget')).data['budgets']).toMatchObject([{ limit_usd: '5.000000000' }])
+  const bad = await update({ action: 'change', changes: { modles: [] } })
+  expect(bad).toMatchObject({ is_error: true, text: expect.stringContaining('modles') })
+  const planned = await update({ action: 'revoke' })
+  expect(planned.data).toMatchObject({ state: 'planned' })
+  expect(await resolve()).toMatchObject({ name: 'ci' })
+  const { plan_id } = planned.data
+  expect((await call('update_wrapped_key', { plan_id })).data).toMatchObject({ state: 'revoked' })
+  expect(await resolve()).toMatchObject({ problem: 'revoked' })
+  ring.close()
+})
+
+test('rotating keeps the old secret for its grace, or takes two calls', async () => {
+  const { call, app } = await openWithKeys()
+  await call('create_wrapped_key', { name: 'ci', reveal: 'inline' })
+  const rotate = { key: 'ci', action: 'rotate', reveal: 'inline' }
+  const soft = await call('update_wrapped_key', rotate)
+  expect(soft.text).toContain('works for 24 h more')
+  const hard = await call('update_wrapped_key', { ...rotate, grace_hours: 0 })
+  const { plan_id } = hard.data
+  const done = await call('update_wrapped_key', { plan_id, reveal: 'inline' })
+  expect(done.text).toContain('is refused from now on')
+  const ring = openKeyring(app)
+  expect(await ring.resolveKey(String(soft.data['key']), app.clock.now())).toMatchObject({
+    problem: 'unknown',
+  })
+  expect(await ring.resolveKey(String(done.data['key']), app.clock.now())).toMatchObject({
+    name: 'ci',
+  })
+  ring.close()
+})
+
+test('list_keys flags what a careful owner would look at', async () => {
+  const { call, clock } = await openWithKeys()
+  await call('create_wrapped_key', { name: 'ci', reveal: 'inline' })
+  clock.set(clock.now() + 31 * 86_400_000)
+  const { data, text } = await call('list_keys')
+  expect(data['keys']).toMatchObject([
+    { name: 'ci', flags: ['never used', 'no blocking budget', 'no expiry'] },
+  ])
+  expect(data['provider_keys']).toMatchObject([{ provider: 'anthropic', name: 'default' }])
+  expect(text).toContain('Look at: never used')
+})
