@@ -54,7 +54,16 @@ export function scoreCase(
 }
 
 function scorecard(scores: readonly Score[]): string[] {
-  const head = row(['case', 'requests', 'tokens, truth', 'ours', 'cost $, truth', 'ours', 'error'])
+  const head = row([
+    'case',
+    'requests',
+    'tokens, truth',
+    'ours',
+    'cost $, truth',
+    'ours',
+    'unpriced',
+    'error',
+  ])
   const failed = scores.filter(({ wrong }) => wrong.length > 0)
   const sum = scores.reduce((total, { error_usd }) => total + magnitude(error_usd), 0n)
   return [
@@ -68,6 +77,7 @@ function scorecard(scores: readonly Score[]): string[] {
         String(tokensOf(score.ours)),
         score.truth.cost_usd,
         score.ours.cost_usd,
+        `${score.ours.unpriced_requests}/${score.truth.unpriced_requests}`,
         score.wrong.length === 0 ? 'exact' : score.error_usd,
       ]),
       ...score.wrong.map((wrong) => `    WRONG: ${wrong}`),
@@ -75,11 +85,11 @@ function scorecard(scores: readonly Score[]): string[] {
     ]),
     '',
     `${scores.length} cases, ${scores.length - failed.length} exact to the token and the nano-dollar, ${failed.length} wrong; errors add up to $${usdFromNanos(sum)}.`,
-    'Truth is worked out by hand from published prices; an unpriced request costs an unknown amount, not $0.',
+    'Truth is worked out by hand from published prices; an unpriced request costs an unknown amount, and is in no sum.',
   ]
 }
 
-const WIDTHS = [34, 9, 14, 10, 16, 14, 14]
+const WIDTHS = [34, 9, 14, 10, 16, 14, 9, 14]
 
 function row(cells: readonly string[]): string {
   return cells

@@ -64,26 +64,40 @@ async function importLines(reading: Reading, handle: FileHandle): Promise<void> 
   const start = known?.read_to ?? 0
   let read_to = start
   let events: UsageEvent[] = []
-  const save = async (to: number) => {
+  const save = async (to: number, state: string) => {
     await bookEvents(deps, events, counts)
     events = []
-    await storePosition(reading, reader, { handle, read_to: to })
+    // A compressed file cannot be read on from within: its position is that of its end.
+    if (!isCompressed(file) || to === file.size)
+      await storePosition(reading, reader, { handle, read_to: to, state })
   }
   const lines_of = readLines(openChunks(file, handle, start), start, deps.line_bytes_max)
   for await (const lines of lines_of) {
     deps.signal.throwIfAborted()
     for (const { bytes, end, is_last } of lines) {
+      const is_full = events.length >= BATCH_MAX
+      const state = is_full ? stateOf(reader) : ''
       const found = await readLine(reader, bytes, is_last)
       // A line without an end is left for the next time, unless it is whole already.
       if (is_last && found === null) break
+      // Cut between requests, so that what a request says line by line is booked in one.
+      if (is_full && isAnother(found, events)) await save(isCompressed(file) ? 0 : read_to, state)
       read_to = end
       if (found === null) counts.rejected_lines += 1
       else events.push(...found)
     }
-    // A compressed file cannot be read on from within: its position is stored once, at its end.
-    if (events.length >= BATCH_MAX && !isCompressed(file)) await save(read_to)
   }
-  await save(isCompressed(file) ? file.size : read_to)
+  await save(isCompressed(file) ? file.size : read_to, stateOf(reader))
+}
+
+function isAnother(found: readonly UsageEvent[] | null, events: readonly UsageEvent[]): boolean {
+  const [next] = found ?? []
+  return next !== undefined && next.id !== events.at(-1)?.id
+}
+
+/** Plain text, since a reader goes on changing its state. */
+function stateOf(reader: LogReader): string {
+  return JSON.stringify(reader.state())
 }
 
 async function readLine(reader: LogReader, bytes: Buffer | undefined, is_last: boolean) {
@@ -119,7 +133,7 @@ async function importDocument(reading: Reading, handle: FileHandle): Promise<voi
   const found = value === undefined ? null : await reader.read(value)
   if (found === null) counts.rejected_lines += 1
   else await bookEvents(deps, found, counts)
-  await storePosition(reading, reader, { handle, read_to: 0 })
+  await storePosition(reading, reader, { handle, read_to: 0, state: stateOf(reader) })
 }
 
 async function importDatabase(reading: Reading): Promise<void> {
@@ -132,7 +146,7 @@ async function importDatabase(reading: Reading): Promise<void> {
   const save = async () => {
     await bookEvents(deps, events, counts)
     events = []
-    await storePosition(reading, { ...reader, state: () => ({ updated_at }) }, undefined)
+    await storePosition(reading, reader, { state: JSON.stringify({ updated_at }), read_to: 0 })
   }
   // Messages of the last instant are read again: more of them may have come.
   for await (const { message, session_id, at } of listMessages(file, updated_at - 1)) {
@@ -161,22 +175,15 @@ function openReader({ deps, client, file, known }: Reading): LogReader {
 
 async function storePosition(
   { deps, client, file }: Reading,
-  reader: LogReader,
-  read: { readonly handle: FileHandle; readonly read_to: number } | undefined,
+  { session_id, parent_session_id }: LogReader,
+  read: { readonly handle?: FileHandle; readonly read_to: number; readonly state: string },
 ): Promise<void> {
   const { size, mtime_ms, path } = file
-  const read_to = read?.read_to ?? 0
+  const { handle, read_to, state } = read
+  const fingerprint = handle ? await fingerprintOf(handle, read_to) : ''
   await savePosition(
     deps.db,
     { client: client.id, path, read_at: deps.now() },
-    {
-      size,
-      mtime_ms,
-      read_to,
-      fingerprint: read ? await fingerprintOf(read.handle, read_to) : '',
-      session_id: reader.session_id,
-      parent_session_id: reader.parent_session_id,
-      state: JSON.stringify(reader.state()),
-    },
+    { size, mtime_ms, read_to, fingerprint, session_id, parent_session_id, state },
   )
 }

@@ -18,10 +18,11 @@ const BACKENDS: Readonly<Record<string, string>> = { bedrock: 'aws', vertex: 'go
 export function providerOf(item: Item, model: string, usual: string): string {
   const backend = findText(item, ['llm.backend'])?.toLowerCase()
   if (backend) return BACKENDS[backend] ?? providerId(backend)
-  const named = findText(item, NAMED)
-  if (named && !NO_VENDORS.includes(named.toLowerCase())) return providerId(named)
+  // The AI SDK writes its own `openai.responses` where the convention has `openai`.
   const [vendor] = (findText(item, ['ai.model.provider']) ?? '').split('.')
   if (vendor) return AI_SDK[vendor] ?? providerId(vendor)
+  const named = findText(item, NAMED)
+  if (named && !NO_VENDORS.includes(named.toLowerCase())) return providerId(named)
   return providerOfModel(model) ?? usual
 }
 

@@ -30,7 +30,7 @@ test.each(corpus)('$name: $why', async (one) => {
 })
 
 test('the corpus is as large as it says and its names are its own', () => {
-  expect(corpus.length).toBeGreaterThanOrEqual(40)
+  expect(corpus.length).toBeGreaterThanOrEqual(80)
   expect(new Set(corpus.map(({ name }) => name)).size).toBe(corpus.length)
 })
 

@@ -132,6 +132,18 @@ test('a huge line is passed over without being held, and the rest is read', asyn
   expect((await home.import({ line_bytes_max: 1_000_000 }))[0]).toMatchObject({ requests: 1 })
 })
 
+test('a long file is booked in parts that never cut a message in two', async () => {
+  const home = await openHome()
+  const text = Array.from({ length: 900 }, (_, i) =>
+    [3, 70, 300].map((output_tokens) => claudeLine(`${i}`, { input_tokens: 10, output_tokens })),
+  )
+  home.write(CLAUDE, text.flat().join(''))
+  const [claude] = await home.import()
+  expect(claude).toMatchObject({ requests: 900, requests_revised: 0, repeats: 1_800 })
+  expect(await countRows(home.db, 'ledger_entry')).toBe(900)
+  expect(await totalsOf(home.db)).toMatchObject({ requests: 900, output: 270_000 })
+})
+
 test('links are followed once, so that a loop ends', async () => {
   const home = await openHome()
   home.write('dotfiles/claude/projects/-home-ada-shop/s1.jsonl', claudeLine('a', GROWN))
