@@ -39,6 +39,10 @@ const events = [
 ]
 
 const server = createServer((incoming, outgoing) => {
+  if (incoming.method === 'GET') {
+    outgoing.end('{"object":"list","data":[]}')
+    return
+  }
   const chunks: Buffer[] = []
   incoming.on('data', (one: Buffer) => chunks.push(one))
   incoming.on('end', () => {

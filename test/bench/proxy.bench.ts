@@ -3,8 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { WRAPPED } from '../proxy/fixture.ts'
-import { type BenchOptions, type Figure, runScript } from './bench.ts'
+import { type BenchOptions, type Figure, findProgram, runScript } from './bench.ts'
 
 type Variant = {
   readonly name: string
@@ -37,8 +36,8 @@ export async function run({ is_smoke }: BenchOptions): Promise<Figure[]> {
     const far_end = await startNode('proxy-far-end.ts', [], children)
     const variants = [
       await startNginx(folder, far_end.port, children),
-      await startOurs('bare', far_end.port, children),
-      await startOurs('outlay', far_end.port, children),
+      await startBare(far_end.port, children),
+      await startOutlay(folder, far_end.port, children),
       ...(is_smoke ? [] : await startPortkey(folder, far_end.port, children)),
     ].filter((one) => one !== undefined)
     const direct = {
@@ -73,25 +72,25 @@ async function measureAll(direct: Variant, variants: Variant[], scale: number): 
   const base = await load(direct, {
     body: body(false),
     connections: 32,
-    requests: 8_000 * scale,
+    requests: 3_000 * scale,
     headers: slow_headers,
   })
   for (const one of variants) {
     const json = { body: body(false), connections: 32, headers: {} }
-    await load(one, { ...json, requests: 4_000 * scale })
+    await load(one, { ...json, requests: 3_000 * scale })
     by_name.set(one.name, {
-      json: await load(one, { ...json, requests: 20_000 * scale }),
+      json: await load(one, { ...json, requests: 8_000 * scale }),
       sse: await load(one, {
         body: body(true),
         connections: 32,
-        requests: 2_000 * scale,
+        requests: 1_000 * scale,
         headers: {},
       }),
-      slow: await load(one, { ...json, requests: 8_000 * scale, headers: slow_headers }),
+      slow: await load(one, { ...json, requests: 3_000 * scale, headers: slow_headers }),
       wide: await load(one, {
         body: body(true),
         connections: 256,
-        requests: 2_000 * scale,
+        requests: 768 * scale,
         headers: wide_headers,
       }),
     })
@@ -237,20 +236,43 @@ async function startNode(script: string, args: readonly string[], children: Chil
   throw new Error(`${script} did not start`)
 }
 
-async function startOurs(
-  name: 'bare' | 'outlay',
+async function startBare(upstream: number, children: ChildProcess[]): Promise<Variant> {
+  const { port, pid } = await startNode('proxy-bare.ts', [String(upstream)], children)
+  return { name: 'bare', url: `http://127.0.0.1:${port}`, path: CHAT, pid, headers: {} }
+}
+
+/** The program as it is installed, with a key, a blocking budget over it and a ledger on disk. */
+async function startOutlay(
+  folder: string,
   upstream: number,
   children: ChildProcess[],
 ): Promise<Variant> {
-  const { port, pid } = await startNode('proxy-server.ts', [name, String(upstream)], children)
-  const path = name === 'outlay' ? `/proxy/openai${CHAT}` : CHAT
-  return {
-    name,
-    url: `http://127.0.0.1:${port}`,
-    path,
-    pid,
-    headers: { authorization: `Bearer ${WRAPPED}` },
+  const { path: program } = findProgram()
+  const port = portNear(upstream, 3)
+  const env = {
+    ...process.env,
+    OUTLAY_HOME: join(folder, 'home'),
+    OUTLAY_PORT: String(port),
+    OUTLAY_OPENAI_BASE_URL: `http://127.0.0.1:${upstream}/v1`,
   }
+  const outlay = (args: readonly string[], input = '') =>
+    execFileSync(process.execPath, [program, ...args], { env, input, stdio: 'pipe' }).toString()
+  outlay(['connect', 'openai', '--kind', 'inference'], 'sk-proj-bench-0123456789abcdefgh')
+  const { key } = JSON.parse(outlay(['keys', 'create', 'bench', '--providers', 'openai', '--json']))
+  outlay(['budgets', 'create', '--name', 'bench', '--scope', 'all', ...BUDGET])
+  const child = spawn(process.execPath, [program, 'serve'], { env, stdio: 'ignore' })
+  children.push(child)
+  await waitForPort(port)
+  const headers = { authorization: `Bearer ${key}` }
+  const url = `http://127.0.0.1:${port}`
+  return { name: 'outlay', url, path: `/proxy/openai${CHAT}`, pid: child.pid ?? 0, headers }
+}
+
+const BUDGET = ['--period', 'month', '--limit', '1000000', '--action', 'block']
+
+/** Some port that is probably free, the same for the same neighbour. */
+function portNear(port: number, step: number): number {
+  return port + 1_000 + step > 65_000 ? port - 7_000 - step : port + 1_000 + step
 }
 
 async function startNginx(
@@ -258,7 +280,7 @@ async function startNginx(
   upstream: number,
   children: ChildProcess[],
 ): Promise<Variant | undefined> {
-  const port = upstream + 1 > 65_000 ? upstream - 7_001 : upstream + 1_001
+  const port = portNear(upstream, 1)
   const conf = join(folder, 'nginx.conf')
   writeFileSync(
     conf,
@@ -318,7 +340,7 @@ async function startPortkey(
     console.warn(`${PORTKEY} could not be installed: nothing to compare with`)
     return []
   }
-  const port = upstream + 2 > 65_000 ? upstream - 7_002 : upstream + 1_002
+  const port = portNear(upstream, 2)
   const script = join(folder, 'node_modules/@portkey-ai/gateway/build/start-server.js')
   const child = spawn(process.execPath, [script, '--headless', `--port=${port}`], {
     stdio: 'ignore',
