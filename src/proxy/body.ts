@@ -58,9 +58,15 @@ async function bufferBody(incoming: IncomingMessage): Promise<Buffer> {
       const [first] = chunks
       resolve(chunks.length === 1 && first ? first : Buffer.concat(chunks))
     })
-    incoming.once('error', () => reject(new Refusal('bad_request', 'The body ended early.')))
-    incoming.once('close', () => reject(new Refusal('bad_request', 'The body ended early.')))
+    incoming.once('error', () => reject(endedEarly()))
+    incoming.once('close', () => {
+      if (!incoming.readableEnded) reject(endedEarly())
+    })
   })
+}
+
+function endedEarly(): Refusal {
+  return new Refusal('bad_request', 'The body ended early.')
 }
 
 function tooLarge(): Refusal {

@@ -1,6 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HttpBindings } from '@hono/node-server'
-import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { Hono } from 'hono'
 import type { Gate } from '../budgets/admission.ts'
 import type { Clock } from '../clock.ts'
@@ -55,13 +54,14 @@ export function proxyRoute(deps: ProxyDeps): {
     running.add(work)
     void work.finally(() => running.delete(work))
   }
+  const sent = alreadySent()
   const hono = new Hono<{ Bindings: HttpBindings }>()
   hono.all('/proxy/*', async (c) => {
     // Hono answers HEAD itself, with the headers of what it is given.
     if (c.env.incoming.method === 'HEAD')
       return new Response(null, await head(state, c.env.incoming))
     track(serve(state, c.env.incoming, c.env.outgoing))
-    return RESPONSE_ALREADY_SENT
+    return sent
   })
   let polling: Promise<void> | undefined
   const poll = setInterval(() => {
@@ -78,6 +78,17 @@ export function proxyRoute(deps: ProxyDeps): {
       await Promise.allSettled([...running, polling])
     },
   }
+}
+
+/**
+ * Tells the listener that the socket is taken care of. The package's own constant does so only when it
+ * is loaded before the first listener is made, which puts a lighter class in the place of `Response`: of
+ * that class it is an answer like any other, and is sent, empty. A look at the body makes it a real one.
+ */
+function alreadySent(): Response {
+  const response = new Response(null, { headers: { 'x-hono-already-sent': 'true' } })
+  void response.body
+  return response
 }
 
 async function pollAndLog(state: ProxyState): Promise<void> {

@@ -36,6 +36,19 @@ export function createMemoryGate(
   const released: string[] = []
   const open = new Map<string, Nanos>()
   let spent = 0n
+  let batch: UsageEvent[] = []
+  let flushing: Promise<unknown> | undefined
+  /** Rows of one turn of the event loop go into the store together. */
+  function record(events: readonly UsageEvent[]): Promise<unknown> {
+    batch.push(...events)
+    flushing ??= new Promise((resolve) => setImmediate(resolve)).then(() => {
+      const rows = batch
+      batch = []
+      flushing = undefined
+      return recordEvents(db, catalog, rows, rows[0]?.occurred_at ?? 0)
+    })
+    return flushing
+  }
   const held = () => [...open.values()].reduce((sum, one) => sum + one, 0n)
   return {
     admitted,
@@ -75,7 +88,7 @@ export function createMemoryGate(
       if (settlement.hold_id !== null) open.delete(settlement.hold_id)
       spent += settlement.cost_nanos ?? hold ?? 0n
       const { event, beside = [] } = settlement
-      await recordEvents(db, catalog, [event, ...beside], event.occurred_at)
+      await record([event, ...beside])
     },
     async release(hold_id) {
       released.push(hold_id)
