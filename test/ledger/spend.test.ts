@@ -282,6 +282,15 @@ describe('telemetry beside reports', () => {
     await recordEvents(db, catalog, [event(TODAY - 3 * DAY_MS), event(TODAY)], NOW)
     expect((await ask(WEEK)).total.cost_usd).toBe('10.300000000')
   })
+  test('a removed connection does not hold back how far figures are complete', async () => {
+    await connect({ provider: 'openai', removed_at: NOW, billed_until: TODAY - 20 * DAY_MS })
+    await db
+      .updateTable('sync_stream')
+      .set({ watermark: TODAY - 20 * DAY_MS })
+      .execute()
+    await connect()
+    expect((await ask(WEEK)).complete_through).toBe('2026-11-20T15:00:00.000Z')
+  })
   test('what only telemetry knows is answered from it alone', async () => {
     const one = await connect()
     await write(one, { cost: [costRow(TODAY - DAY_MS, 10)] })

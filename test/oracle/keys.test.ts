@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { utcDate } from '../../src/clock.ts'
 import { connectProvider } from '../../src/jobs/connect.ts'
+import { reportStatus } from '../../src/jobs/status.ts'
 import { listConnections } from '../../src/keys/connection.ts'
 import { Secret } from '../../src/secret.ts'
-import { startOutlay, temporaryHome } from './outlay.ts'
+import { expectTruth, startOutlay, temporaryHome } from './outlay.ts'
 import { has_simulator, type Simulator, startSimulator } from './sim.ts'
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts')
@@ -70,19 +72,24 @@ const RIGHT = [
   { provider: 'openrouter', key: 'sk-or-mgmt-sim' },
 ]
 
-async function connect(simulator: Simulator, home: string, provider: string, key: string) {
+function connect(simulator: Simulator, home: string, provider: string, key: string) {
+  return runCli(simulator, home, ['connect', provider], `${key}\n`)
+}
+
+async function runCli(simulator: Simulator, home: string, args: readonly string[], input: string) {
   const env = {
     PATH: process.env['PATH'] ?? '',
     OUTLAY_HOME: home,
+    OUTLAY_NOW: new Date(simulator.now).toISOString(),
     OUTLAY_ANTHROPIC_ADMIN_BASE_URL: simulator.anthropic,
     OUTLAY_OPENAI_ADMIN_BASE_URL: simulator.openai,
     OUTLAY_OPENROUTER_BASE_URL: simulator.openrouter,
   }
-  const child = spawn(process.execPath, [MAIN, 'connect', provider], { env })
+  const child = spawn(process.execPath, [MAIN, ...args], { env })
   onTestFinished(() => {
     child.kill('SIGKILL')
   })
-  child.stdin.end(`${key}\n`)
+  child.stdin.end(input)
   let text = ''
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (chunk) => {
@@ -126,6 +133,15 @@ describe.skipIf(!has_simulator)('keys', () => {
       /^Connected OpenAI as openai "default" \(key .*\)\. Next: outlay sync/,
     )
     expect(right).toMatchObject({ code: 0 })
+    const since = utcDate(simulator.first_day)
+    const run = await runCli(simulator, home, ['sync', '--since', since], '')
+    expect(run).toMatchObject({ code: 0 })
+    const outlay = await startOutlay(simulator, { home })
+    await expectTruth(outlay, simulator, { providers: ['openai'] })
+    const { connections, problems } = await reportStatus(outlay.app)
+    expect(connections).toMatchObject([{ provider: 'openai', state: 'ok' }])
+    expect(problems).toHaveLength(1)
+    expect(problems[0]).toMatch(/reads usage and cost at OpenAI, but no names: .* by their ids\./)
   })
 
   test.each(WRONG.filter(({ key }) => /api03|sk-proj|v1/.test(key)))(

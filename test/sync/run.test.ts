@@ -256,3 +256,34 @@ test('a key that was read before is not given up because who it belongs to canno
   expect(outcome?.failures).toEqual([])
   expect(await cost(one)).toBe('0.900000000')
 })
+
+test('a key that may not read names reads every figure, and that is no failure', async () => {
+  const one = await start()
+  one.organization.cost.set('2026-11-19', [{ cents: '100' }])
+  one.provider.next(/organizations\/api_keys$/, { status: 403 })
+  const [outcome] = await sync(one)
+  expect(outcome?.failures).toEqual([])
+  const { connections, problems } = await reportStatus(one.app)
+  expect(connections[0]?.state).toBe('ok')
+  expect(problems).toEqual([
+    'anthropic "environment" (directory): The key reads usage and cost at Anthropic, but no names: keys, people and projects are shown by their ids. For names it takes an Admin API key (sk-ant-admin01-…); only members with the admin role can make one.',
+  ])
+  expect(await cost(one)).toBe('1.000000000')
+})
+
+test('fields that nothing needs may be missing; a count that no row can have is left out', async () => {
+  const one = await start()
+  const row = (input: number) => ({
+    starting_at: '2026-11-19T10:00:00Z',
+    group: { model: `model-${input}` },
+    usage: { uncached_input_tokens: input, output_tokens: 0 },
+  })
+  const data = [row(700), row(8e15), row(9e15)]
+  one.provider.next(/analytics\/usage/, { json: { data, has_more: false, next_page: null } })
+  const [outcome] = await sync(one)
+  expect(outcome?.failures).toEqual([])
+  expect((await spend(one)).total.input_tokens).toBe(700)
+  expect((await reportStatus(one.app)).problems.join()).toMatch(
+    /^2 rows of anthropic usage could not be read and are left out \(usage\.uncached_input_tokens: too_big\)/,
+  )
+})

@@ -1,0 +1,3 @@
+import { totalsSuite } from './totals.ts'
+
+totalsSuite('legacy')
