@@ -32,6 +32,8 @@ export type CellQuery = {
   /** Absent: both. */
   readonly billing_mode?: 'api' | 'subscription'
   readonly now: number
+  /** Leaves out the sessions that lie wholly within the period. */
+  readonly is_cut_only?: boolean
 }
 
 /**
@@ -52,6 +54,24 @@ export function entryCells(query: CellQuery): RawBuilder<unknown> {
   return sql`(${sql.join(parts, sql` union all `)})`
 }
 
+/**
+ * The ids of the costliest sessions as a query; unknown ones are one session, `''`. The sums of most of
+ * them are read in the order of one index, so that nothing large is sorted.
+ */
+export function costliestSessions(query: CellQuery, limit: number): RawBuilder<unknown> {
+  const first = Math.ceil(query.start_at / QUARTER_MS)
+  const end = Math.floor(query.end_at / QUARTER_MS)
+  const cut = entryCells({ ...query, columns: ['session_id'], is_cut_only: true })
+  // The plus keeps another index from being taken for the stretch.
+  return sql`
+    select session_id from (
+      select session_id, sum(metered_nanos) as nanos from rollup_session
+      where +first_quarter >= ${first} and +last_quarter < ${end} ${ofMode(query)}
+      group by session_id
+      union all select session_id, metered_nanos from ${cut})
+    group by session_id order by sum(nanos) desc, session_id limit ${limit}`
+}
+
 function wholeCells(query: CellQuery, first: number, end: number): RawBuilder<unknown> {
   const is_coarse = query.columns.every((name) => COARSE.includes(name))
   if (is_coarse)
@@ -65,11 +85,13 @@ function wholeCells(query: CellQuery, first: number, end: number): RawBuilder<un
     where last_quarter >= ${first} and first_quarter < ${end}
       and part.quarter >= ${first} and part.quarter < ${end} ${ofMode(query)} ${where}`
   if (query.needs_quarter) return by_quarter(sql``)
+  const cut = by_quarter(sql`and (first_quarter < ${first} or last_quarter >= ${end})`)
+  if (query.is_cut_only) return cut
   // Most sessions lie within the period: their sums are at hand.
   return sql`
     select first_quarter as quarter, ${cell}, ${sums('cell')} from rollup_session cell
     where first_quarter >= ${first} and last_quarter < ${end} ${ofMode(query)}
-    union all ${by_quarter(sql`and (first_quarter < ${first} or last_quarter >= ${end})`)}`
+    union all ${cut}`
 }
 
 function cutCells(query: CellQuery, start_at: number, end_at: number): RawBuilder<unknown> {

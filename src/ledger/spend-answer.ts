@@ -76,7 +76,11 @@ export async function answerSpend(db: Db, request: SpendRequest): Promise<SpendA
   const query = { period, group_by, filter, basis, now }
   const result = await sumSpend(db, query)
   const before = compare
-    ? await sumSpend(db, { ...query, period: previousPeriod(period) })
+    ? await sumSpend(db, {
+        ...query,
+        period: previousPeriod(period),
+        sessions: sessionsOf(result, group_by),
+      })
     : undefined
   const groups = group_by.length > 0 ? ordered(result, group_by) : []
   // Two views of the same seats: the larger one saw more of them.
@@ -120,6 +124,12 @@ function totalOf(sums: Sums): SpendTotal {
     output_tokens: sums.output_tokens,
     unpriced_requests: sums.unpriced_requests,
   }
+}
+
+/** The sessions that a comparison must know of, however little they cost before. */
+function sessionsOf({ groups }: SpendResult, group_by: readonly GroupBy[]): string[] {
+  const i = group_by.indexOf('session')
+  return i < 0 ? [] : [...groups.values()].flatMap(({ keys }) => keys[i] ?? [])
 }
 
 /** Times in their order, everything else by cost; ties by name, so that the order is always the same. */

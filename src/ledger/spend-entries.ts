@@ -1,7 +1,14 @@
 import { type RawBuilder, sql } from 'kysely'
 import { createDateOf, QUARTER_MS } from '../period.ts'
 import type { Db } from '../store/schema.ts'
-import { CELL_COLUMNS, entryCells, fallbackColumn, IS_TOLD_BETTER } from './entry-cells.ts'
+import {
+  CELL_COLUMNS,
+  type CellQuery,
+  costliestSessions,
+  entryCells,
+  fallbackColumn,
+  IS_TOLD_BETTER,
+} from './entry-cells.ts'
 import { IS_CURRENT } from './replacement.ts'
 import {
   addGroup,
@@ -45,44 +52,54 @@ type EntryQuery = {
 /** What entries add up to. Of very many groups the lesser ones are not told apart: `rest`. */
 export type EntrySpend = { readonly groups: Groups; readonly rest: Sums | undefined }
 
-/** Sessions can be very many: no answer shows more of them than a tenth of this, and comparing needs some. */
-const RANKED_MAX = 1_000
+/** Sessions can be very many, and no answer shows more of them than a third of this. */
+const RANKED_MAX = 300
 
 /** Sums the entries of the period, except those that a provider's own reports speak for. */
 export async function sumEntries(db: Db, query: SpendQuery, of: EntryQuery): Promise<EntrySpend> {
   const groups: Groups = new Map()
   if (asksForReportsOnly(query)) return { groups, rest: undefined }
-  const is_ranked = query.group_by.includes('session') && !query.group_by.some(isTimeGroup)
-  const rows = await listSums(db, query, of, is_ranked)
+  const sessions = await rankSessions(db, query, of)
   const dateOf = createDateOf(query.period.zone)
-  for (const row of is_ranked ? rows.slice(0, RANKED_MAX) : rows)
+  const told = sessions && [...sessions.slice(0, RANKED_MAX), ...(query.sessions ?? [])]
+  for (const row of await listSums(db, query, of, told))
     addGroup(groups, {
       keys: query.group_by.map((group, i) => keyOf(group, row[`g${i}`], dateOf)),
       sums: sumsOf(row),
       entry_providers: new Set([String(row['provider'])]),
     })
-  const has_rest = is_ranked && rows.length > RANKED_MAX
+  const has_rest = sessions !== undefined && sessions.length > RANKED_MAX
   return { groups, rest: has_rest ? await sumRest(db, query, of, groups) : undefined }
+}
+
+/** The costliest sessions, where the question is about all of them; undefined where it is not. */
+async function rankSessions(
+  db: Db,
+  query: SpendQuery,
+  of: EntryQuery,
+): Promise<string[] | undefined> {
+  const is_ranked = query.group_by.includes('session') && !query.group_by.some(isTimeGroup)
+  if (!is_ranked || Object.keys(query.filter).length > 0 || of.spoken.length > 0) return undefined
+  const ranked = costliestSessions(cellQuery(query, of), RANKED_MAX + 1)
+  const { rows } = await sql<{ session_id: string }>`${ranked}`.execute(db)
+  return rows.map(({ session_id }) => session_id)
 }
 
 async function listSums(
   db: Db,
   query: SpendQuery,
   of: EntryQuery,
-  is_ranked: boolean,
+  sessions: readonly string[] | undefined,
 ): Promise<EntryRow[]> {
   const columns = query.group_by.map((group, i) => sql`${columnOf(group)} as ${sql.ref(`g${i}`)}`)
-  // Sessions are not grouped by provider as well: what sorts them must be short.
-  const provider = is_ranked ? sql`min(provider) as provider` : sql`provider`
-  const keys = query.group_by.map((_, i) => sql.lit(i + 1))
-  const by = is_ranked ? keys : [...keys, sql.ref('provider')]
-  const ranking = sql`order by sum(metered_nanos) desc, sum(input_tokens) desc,
-    ${sql.join(keys)} limit ${sql.lit(RANKED_MAX + 1)}`
+  const of_sessions = sessions
+    ? sql`and session_id in (select value from json_each(${JSON.stringify(sessions)}))`
+    : sql``
   const { rows } = await sql<EntryRow>`
-    select ${sql.join([...columns, provider])}, ${CELL_SUMS}
-    from ${cellsOf(query, of)}
-    where true ${conditions(query)} ${unspoken(of.spoken)}
-    group by ${sql.join(by)} ${is_ranked ? ranking : sql``}`.execute(db)
+    select ${sql.join([...columns, sql.ref('provider')])}, ${CELL_SUMS}
+    from ${entryCells(cellQuery(query, of))}
+    where true ${conditions(query)} ${unspoken(of.spoken)} ${of_sessions}
+    group by ${sql.join([...columns, null].map((_, i) => sql.lit(i + 1)))}`.execute(db)
   return rows
 }
 
@@ -103,7 +120,7 @@ export async function sumExcludedEntries(
   if (of.spoken.length === 0) return []
   const plain = { ...query, group_by: [], filter: {} }
   const { rows } = await sql<{ provider: string; requests: number }>`
-    select provider, sum(requests) as requests from ${cellsOf(plain, of)}
+    select provider, sum(requests) as requests from ${entryCells(cellQuery(plain, of))}
     where not (true ${unspoken(of.spoken)})
     group by provider having sum(requests) > 0`.execute(db)
   return rows
@@ -138,19 +155,19 @@ const CELL_SUMS = sql`
   sum(cache_write_tokens) as cache_write_tokens, sum(output_tokens) as output_tokens,
   cast(sum(metered_nanos) as text) as nanos, sum(unpriced_requests) as unpriced_requests`
 
-function cellsOf({ period, group_by, filter }: SpendQuery, of: EntryQuery) {
+function cellQuery({ period, group_by, filter }: SpendQuery, of: EntryQuery): CellQuery {
   const names = [...group_by, ...Object.keys(filter)]
   const columns = names.flatMap((name) =>
     name.startsWith('tag:') ? (['tags'] as const) : (COLUMNS[name] ?? []),
   )
-  return entryCells({
+  return {
     start_at: period.start_at,
     end_at: period.end_at,
     columns: [...new Set<CellColumn>(['provider', ...columns])],
     needs_quarter: of.spoken.length > 0 || group_by.some(isTimeGroup),
     billing_mode: of.billing_mode,
     now: of.now,
-  })
+  }
 }
 
 function unspoken(spoken: readonly Spoken[]): RawBuilder<unknown> {

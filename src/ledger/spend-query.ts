@@ -34,6 +34,8 @@ export type SpendQuery = {
   readonly basis: Basis
   /** Metrics that came in shortly before do not count yet; absent: they do. */
   readonly now?: number
+  /** Told apart whatever they cost, where there are more sessions than an answer can show. */
+  readonly sessions?: readonly string[]
 }
 
 /** Partial sums by group. `keys` are ids in the order of `group_by`; `''` is none. */

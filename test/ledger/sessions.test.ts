@@ -128,5 +128,15 @@ test('get_spend by session sums up what is beyond the ranked ones', async () => 
   expect(rows).toHaveLength(100)
   expect(rows[0]).toMatchObject({ session: 's1099', cost_usd: '0.002099000' })
   expect(has_more).toBe(true)
-  expect(notes.join(' ')).toMatch(/More than 900 more rows, \$1\.50 together/)
+  expect(notes.join(' ')).toMatch(/More than 200 more rows, \$1\.50 together/)
+})
+
+test('a comparison finds a session that was among the least before', async () => {
+  const { book, spend } = await openSessions()
+  const before = Date.parse('2026-10-05T00:00:00Z')
+  const many = Array.from({ length: 400 }, (_, i) => request(`old${i}`, 500 + i, {}, before))
+  await book(logs(...many, request('long', 100, {}, before), request('long', 150)))
+  const { rows, previous } = await spend(['session'], {}, true)
+  expect(rows).toMatchObject([{ session: 'long', change_percent: 50 }])
+  expect(previous?.cost_usd).toBe('0.279900000')
 })

@@ -119,13 +119,13 @@ export async function openBook(given: Partial<BookDeps> = {}) {
     db,
     clock,
     book: (batch: Batch, token: Sender = null) => book(batch, { received_at: clock.now(), token }),
-    spend: (group_by: GroupBy[] = [], filter: Record<string, string[]> = {}) =>
+    spend: (group_by: GroupBy[] = [], filter: Record<string, string[]> = {}, compare = false) =>
       answerSpend(db, {
         period: resolvePeriod({ from: '2026-11-01', to: '2026-12-01' }, clock.now(), 'UTC'),
         group_by,
         filter,
         basis: 'best',
-        compare: false,
+        compare,
         limit: 100,
         now: clock.now(),
       }),

@@ -91,6 +91,9 @@ const STATEMENTS = [
   `create index rollup_entry_seats on rollup_entry (quarter) where billing_mode = 'subscription'`,
   `create index rollup_session_seats on rollup_session (first_quarter)
     where billing_mode = 'subscription'`,
+  // Sessions by cost, each next to itself.
+  `create index rollup_session_cost on rollup_session
+    (session_id, billing_mode, first_quarter, last_quarter, metered_nanos)`,
   `create index rollup_session_stretch on rollup_session (first_quarter, last_quarter)`,
 
   // Metrics as they came in: of a cumulative series the highest value of each start.
