@@ -14,6 +14,7 @@ import { newId } from './ids.ts'
 import { connectProvider } from './jobs/connect.ts'
 import { isTokenProblem, type Scope, verifyAccessToken } from './keys/access-token.ts'
 import { createMcpServer } from './server.ts'
+import { createSubscriptionBus } from './subscriptions.ts'
 import { connectRoute } from './ui/connect-page.ts'
 import { secretRoute } from './ui/secret-page.ts'
 import { VERSION } from './version.ts'
@@ -26,14 +27,18 @@ const LOOPBACK = ['127.0.0.1', 'localhost', '::1', '[::1]']
 export function createSidePort(app: App): { hono: Hono; mcp: McpHttpHandler } {
   const hono = new Hono()
   const mcp = createMcpHandler(
-    ({ authInfo }) =>
+    ({ authInfo, era }) =>
       createMcpServer({
         open: async () => app,
         log: app.log,
         can_write: !app.config.is_read_only && (authInfo?.scopes.includes('write') ?? false),
         actor: authInfo?.clientId ?? 'unknown',
+        ...(era === 'modern' ? { announces: { era, is_lasting: false } } : {}),
       }),
-    { onerror: (error) => app.log.warn('MCP over HTTP', { reason: error.message }) },
+    {
+      bus: createSubscriptionBus(app),
+      onerror: (error) => app.log.warn('MCP over HTTP', { reason: error.message }),
+    },
   )
   for (const guard of hostGuards(app)) hono.use(guard)
   hono.get('/healthz', (c) => c.json({ service: 'outlay', version: VERSION, role: 'owner' }))
