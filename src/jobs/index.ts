@@ -1,5 +1,6 @@
 import { DAY_MS, isoTime } from '../clock.ts'
 import { backUp, listBackups, pruneBackups } from '../store/backup.ts'
+import { evidenceJob } from './evidence.ts'
 import type { Job } from './scheduler.ts'
 import { syncConnections } from './sync.ts'
 
@@ -77,4 +78,4 @@ const backupJob: Job = {
   },
 }
 
-export const jobs: readonly Job[] = [syncJob, backupJob]
+export const jobs: readonly Job[] = [syncJob, backupJob, evidenceJob]
