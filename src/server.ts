@@ -19,6 +19,7 @@ import { newId } from './ids.ts'
 import type { Log } from './log.ts'
 import { prompts } from './prompts.ts'
 import type { Resource } from './resource.ts'
+import { serveSubscriptions } from './subscriptions.ts'
 import type { Call, OpenUrl, Tool } from './tool.ts'
 import { VERSION } from './version.ts'
 
@@ -30,6 +31,12 @@ export type ServerOptions = {
   readonly can_write: boolean
   /** Who calls, for the audit. */
   readonly actor: string
+  /** Absent: changes cannot be announced to this client. */
+  readonly announces?: {
+    readonly era: 'legacy' | 'modern'
+    /** Whether the server lives as long as its client; else the transport announces. */
+    readonly is_lasting: boolean
+  }
 }
 
 const INSTRUCTIONS = `Outlay knows what this person's or organisation's LLMs cost.
@@ -39,11 +46,18 @@ connect_provider adds a provider's admin key on a page of its own: never ask for
 Money is in USD, exact; "billed" is what the provider reported, "metered" is usage at list price. Say which one a figure is, and what its notes leave out.`
 
 /** One server for one connection or request; the same for both protocol eras and both transports. */
-export function createMcpServer(options: ServerOptions): McpServer {
+export function createMcpServer(given: ServerOptions): McpServer {
+  const { announces } = given
   const server = new McpServer(
     { name: 'outlay', title: 'Outlay', version: VERSION },
-    { instructions: INSTRUCTIONS },
+    {
+      instructions: INSTRUCTIONS,
+      ...(announces ? { capabilities: { resources: { subscribe: true } } } : {}),
+    },
   )
+  const options = announces?.is_lasting
+    ? { ...given, open: serveSubscriptions(server, { open: given.open, era: announces.era }) }
+    : given
   for (const tool of tools)
     if (options.can_write || tool.effect === 'read') registerTool(server, tool, options)
   for (const resource of resources) registerResource(server, resource, options)

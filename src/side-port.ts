@@ -20,6 +20,7 @@ import { createPolicy } from './otlp/policy.ts'
 import { createRefusalCounter } from './otlp/refusals.ts'
 import { otlpRoute } from './otlp/route.ts'
 import { createMcpServer } from './server.ts'
+import { createSubscriptionBus } from './subscriptions.ts'
 import { connectRoute } from './ui/connect-page.ts'
 import { secretRoute } from './ui/secret-page.ts'
 import { VERSION } from './version.ts'
@@ -35,14 +36,18 @@ export function createSidePort(app: App): {
 } {
   const hono = new Hono<{ Bindings: HttpBindings }>()
   const mcp = createMcpHandler(
-    ({ authInfo }) =>
+    ({ authInfo, era }) =>
       createMcpServer({
         open: async () => app,
         log: app.log,
         can_write: !app.config.is_read_only && (authInfo?.scopes.includes('write') ?? false),
         actor: authInfo?.clientId ?? 'unknown',
+        ...(era === 'modern' ? { announces: { era, is_lasting: false } } : {}),
       }),
-    { onerror: (error) => app.log.warn('MCP over HTTP', { reason: error.message }) },
+    {
+      bus: createSubscriptionBus(app),
+      onerror: (error) => app.log.warn('MCP over HTTP', { reason: error.message }),
+    },
   )
   for (const guard of hostGuards(app)) hono.use(guard)
   hono.get('/healthz', (c) => c.json({ service: 'outlay', version: VERSION, role: 'owner' }))

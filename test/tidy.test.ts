@@ -34,7 +34,7 @@ const KERNEL = [
   'usage',
   'version',
 ]
-const ENTRANCES = ['app', 'server', 'side-port', 'runtime', 'open-proxy', 'main']
+const ENTRANCES = ['app', 'server', 'side-port', 'runtime', 'open-proxy', 'subscriptions', 'main']
 const SURFACE = ['tool', 'resource', 'params', 'prompts', 'setup']
 
 const LAYERS: Readonly<Record<string, readonly string[]>> = {

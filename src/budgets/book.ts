@@ -107,9 +107,21 @@ function indexLines(lines: readonly Line[]): (subject: Subject) => readonly Line
     else appendTo(exact, exactKey(kind, value), line)
   }
   if (exact.size === 0) return () => others
+  const kinds = new Set([...exact.keys()].map((key) => key.slice(0, key.indexOf(':'))))
   return (subject) => {
     const found = [...others]
-    for (const key of subjectKeys(subject)) found.push(...(exact.get(key) ?? []))
+    const add = (kind: ScopeKind, value: string | null) => {
+      if (value === null || !kinds.has(kind)) return
+      const more = exact.get(exactKey(kind, value))
+      if (more) found.push(...more)
+    }
+    add('provider', subject.provider)
+    add('model', subject.model)
+    add('wrapped_key', subject.wrapped_key)
+    add('workspace', subject.workspace)
+    add('user', subject.user)
+    add('session', subject.session)
+    if (kinds.has('tag')) for (const key in subject.tags) add('tag', `${key}=${subject.tags[key]}`)
     return found
   }
 }
@@ -118,16 +130,6 @@ function appendTo(index: Map<string, Line[]>, key: string, line: Line): void {
   const known = index.get(key)
   if (known) known.push(line)
   else index.set(key, [line])
-}
-
-function* subjectKeys(subject: Subject): Generator<string> {
-  yield exactKey('provider', subject.provider)
-  yield exactKey('model', subject.model)
-  if (subject.wrapped_key !== null) yield exactKey('wrapped_key', subject.wrapped_key)
-  if (subject.workspace !== null) yield exactKey('workspace', subject.workspace)
-  if (subject.user !== null) yield exactKey('user', subject.user)
-  if (subject.session !== null) yield exactKey('session', subject.session)
-  for (const [key, value] of Object.entries(subject.tags)) yield exactKey('tag', `${key}=${value}`)
 }
 
 /** A tag's key keeps its case, as it does where tags are read. */

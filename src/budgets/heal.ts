@@ -9,10 +9,8 @@ import type { Holder } from '../store/lease.ts'
 import { bumpRevision } from '../store/revision.ts'
 import type { Db } from '../store/schema.ts'
 import { NO_USAGE } from '../usage.ts'
-import { listBudgets } from './budget.ts'
-import { scopeMatcher } from './scope.ts'
+import { chargeBudgets } from './charge.ts'
 import { type SubjectRow, subjectOf } from './spent.ts'
-import { bucketAt } from './window.ts'
 
 export type HealParts = {
   readonly db: Db
@@ -36,7 +34,14 @@ export async function closeLostHolds(parts: HealParts): Promise<number> {
     const lost = (await listOverdue(trx, now)).filter((hold) => isLost(hold, parts))
     if (lost.length === 0) return 0
     for (const hold of lost) await closeHold(trx, hold, now)
-    await chargeAll(trx, lost)
+    await chargeBudgets(
+      trx,
+      lost.map((hold) => ({
+        subject: subjectOf(hold),
+        at: hold.admitted_at,
+        amount_nanos: BigInt(hold.bound),
+      })),
+    )
     await recordEvents(trx, catalog, lost.map(eventOf), now)
     await bumpRevision(trx, 'budgets')
     const charged = lost.reduce((sum, { bound }) => sum + BigInt(bound), 0n)
@@ -109,27 +114,6 @@ function isLost(hold: Overdue, { holder, now }: HealParts): boolean {
     // A process number is used again: our own cannot be the one that held it.
     (hold.pid === holder.pid || !holder.isAlive(hold.pid))
   return is_gone || hold.deadline_at + GRACE_MS <= now
-}
-
-async function chargeAll(trx: Db, lost: readonly Overdue[]): Promise<void> {
-  for (const budget of await listBudgets(trx, { action: 'block' })) {
-    const match = scopeMatcher(budget.scope)
-    for (const hold of lost) {
-      const member = match(subjectOf(hold))
-      if (member === undefined) continue
-      const bucket_start = bucketAt(budget, hold.admitted_at)
-      const spent_nanos = BigInt(hold.bound)
-      await trx
-        .insertInto('budget_spent')
-        .values({ budget_id: budget.id, member, bucket_start, spent_nanos })
-        .onConflict((conflict) =>
-          conflict.columns(['budget_id', 'member', 'bucket_start']).doUpdateSet((eb) => ({
-            spent_nanos: eb('budget_spent.spent_nanos', '+', eb.ref('excluded.spent_nanos')),
-          })),
-        )
-        .execute()
-    }
-  }
 }
 
 function entryIdOf({ id }: Overdue): string {

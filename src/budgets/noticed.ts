@@ -21,14 +21,15 @@ export async function sumNoticed(
   range: { readonly start_at: number; readonly end_at: number },
 ): Promise<Map<string, Nanos>> {
   const group = groupOf(budget.scope)
-  const result = await sumSpend(db, {
-    period: periodOf(budget, range),
-    group_by: group === null ? [] : [group],
-    filter: {},
-    basis: 'best',
-  })
-  if (group === null) return new Map([['', costOf(result.total)]])
   const names = await loadNames(db)
+  const query = { period: periodOf(budget, range), basis: 'best' } as const
+  if (group === null || !budget.scope.value.includes('*')) {
+    const filter =
+      group === null ? {} : { [group]: idsOf(budget.scope, names.ids(group, budget.scope.value)) }
+    const { total } = await sumSpend(db, { ...query, group_by: [], filter })
+    return new Map([['', costOf(total)]])
+  }
+  const result = await sumSpend(db, { ...query, group_by: [group], filter: {} })
   const match = scopeMatcher(budget.scope)
   const sums = new Map<string, Nanos>()
   for (const { keys, sums: cost } of result.groups.values()) {
@@ -39,6 +40,11 @@ export async function sumNoticed(
     if (member !== undefined) sums.set(member, (sums.get(member) ?? 0n) + costOf(cost))
   }
   return sums
+}
+
+/** One value is asked for alone: of very many groups the least are not listed. */
+function idsOf({ kind, value }: Scope, named: readonly string[]): string[] {
+  return [...new Set([kind === 'tag' ? tagOf(value).value : value, ...named])]
 }
 
 function groupOf({ kind, value }: Scope): GroupBy | null {

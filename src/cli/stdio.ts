@@ -35,12 +35,13 @@ export const stdio: Command = {
       process.stopping.addEventListener('abort', () => resolve(), { once: true })
     })
     const handle = serveStdio(
-      () =>
+      ({ era }) =>
         createMcpServer({
           open,
           log: host.log,
           can_write: !config.is_read_only,
           actor: 'stdio',
+          announces: { era, is_lasting: true },
         }),
       {
         transport: new StdioServerTransport(process.stdin, process.stdout),

@@ -1,6 +1,7 @@
 import { closeLostHolds } from '../budgets/heal.ts'
 import { DAY_MS, isoTime } from '../clock.ts'
 import { backUp, listBackups, pruneBackups } from '../store/backup.ts'
+import { evidenceJob } from './evidence.ts'
 import { importJob } from './import.ts'
 import type { Job } from './scheduler.ts'
 import { syncConnections } from './sync.ts'
@@ -99,4 +100,4 @@ const healJob: Job = {
   },
 }
 
-export const jobs: readonly Job[] = [syncJob, backupJob, importJob, healJob]
+export const jobs: readonly Job[] = [syncJob, backupJob, importJob, healJob, evidenceJob]

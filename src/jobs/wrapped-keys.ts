@@ -1,6 +1,5 @@
 import type { App } from '../app.ts'
-import { changeBudget, createBudget, DEFAULT_THRESHOLDS } from '../budgets/budget.ts'
-import { listBudgetUses } from '../budgets/report.ts'
+import { changeBudget, createBudget, DEFAULT_THRESHOLDS, listBudgets } from '../budgets/budget.ts'
 import { parseLimit } from '../budgets/request.ts'
 import { parseBudgetPeriod } from '../budgets/window.ts'
 import { HOUR_MS } from '../clock.ts'
@@ -161,16 +160,16 @@ function refuseUndelivered(side_port: string | undefined, reveal: Reveal, name: 
 
 /** The key's own budget is the one whose scope is this key alone. */
 async function setKeyBudget(
-  { config, clock }: App,
+  { config }: App,
   trx: Db,
   key: WrappedKey,
   { budget_usd, budget_period }: KeyRequest,
   asked: Asked,
 ): Promise<void> {
   if (budget_usd === undefined && budget_period === undefined) return
-  const own = (await listBudgetUses(trx, clock.now()))
-    .map(({ budget }) => budget)
-    .filter(({ scope }) => scope.kind === 'wrapped_key' && scope.value === key.id)
+  const own = (await listBudgets(trx)).filter(
+    ({ scope }) => scope.kind === 'wrapped_key' && scope.value === key.id,
+  )
   const [first, ...others] = own
   if (others.length > 0)
     throw new UserError(

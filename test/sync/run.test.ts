@@ -266,7 +266,7 @@ test('a key that may not read names reads every figure, and that is no failure',
   const { connections, problems } = await reportStatus(one.app)
   expect(connections[0]?.state).toBe('ok')
   expect(problems).toEqual([
-    'anthropic "environment" (directory): The key reads usage and cost at Anthropic, but no names: keys, people and projects are shown by their ids. For names it takes an Admin API key (sk-ant-admin01-…); only members with the admin role can make one.',
+    'anthropic "environment" (directory): The key reads usage and cost at Anthropic, but no names: keys, people and projects are shown by their ids. For names it takes an Admin API key (sk-ant-admin01-…).',
   ])
   expect(await cost(one)).toBe('1.000000000')
 })

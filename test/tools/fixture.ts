@@ -42,6 +42,7 @@ export async function openToolApp(): Promise<ToolApp> {
     log: silentLog,
     can_write: true,
     actor: 'test',
+    announces: { era: 'legacy', is_lasting: true },
   })
   const client = new Client({ name: 'test', version: '1' })
   const [near, far] = InMemoryTransport.createLinkedPair()

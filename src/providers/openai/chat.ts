@@ -116,11 +116,16 @@ function chatMeter(dialect: ChatDialect): Meter {
     },
     undefined,
     // Some servers count on in every chunk: then the one that ends a choice, or has none, is the last.
+    // An answer that is no stream has whole messages, and says it once.
     (value) => {
       const choices = listAt(value, 'choices')
-      return choices.length === 0 || choices.some((one) => textAt(one, 'finish_reason') !== null)
+      return choices.length === 0 || choices.some(isEnded)
     },
   )
+}
+
+function isEnded(choice: unknown): boolean {
+  return textAt(choice, 'finish_reason') !== null || isObject(valueAt(choice, 'message'))
 }
 
 /**
