@@ -84,7 +84,7 @@ describe.skipIf(!has_fixtures)('captured telemetry counts once', () => {
     await post(...names, ...names)
     expect((await spend()).total.cost_usd).toBe('0.000000000')
     clock.set(NOW + 3 * MINUTE_MS)
-    expect((await spend()).total).toEqual({ ...claude_total, requests: null })
+    expect((await spend()).total).toEqual({ ...claude_total, requests: undefined })
     await post(claude_logs)
     expect((await spend()).total).toEqual({ ...claude_total, requests: 3 })
   })
