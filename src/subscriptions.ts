@@ -1,10 +1,5 @@
-import {
-  InMemoryServerEventBus,
-  type McpServer,
-  type ServerEventBus,
-} from '@modelcontextprotocol/server'
+import type { McpServer } from '@modelcontextprotocol/server'
 import type { App } from './app.ts'
-import { watchBudgets } from './budgets/watch.ts'
 
 /**
  * Announces changed budgets over one lasting connection. A 2025-era client names the resources it wants
@@ -17,6 +12,7 @@ export function serveSubscriptions(
 ): () => Promise<App> {
   const wanted = new Set<string>()
   let watching: { close(): void } | undefined
+  let is_closed = false
   const announce = (uris: readonly string[]) => {
     // The client may have gone; `onclose` ends the watch.
     for (const uri of uris)
@@ -25,7 +21,10 @@ export function serveSubscriptions(
   }
   const openWatched = async () => {
     const app = await open()
-    if (era === 'modern' || wanted.size > 0) watching ??= watchBudgets(app, announce)
+    if (era === 'legacy' && wanted.size === 0) return app
+    // Loaded here: a client that only lists must not wait for the query builder.
+    const { watchBudgets } = await import('./budgets/watch.ts')
+    if (!is_closed) watching ??= watchBudgets(app, announce)
     return app
   }
   server.setRequestHandler('resources/subscribe', async ({ params }) => {
@@ -40,33 +39,8 @@ export function serveSubscriptions(
   const before = server.onclose
   server.onclose = () => {
     before?.()
+    is_closed = true
     watching?.close()
   }
   return openWatched
-}
-
-/** The bus of HTTP subscriptions: budgets are watched as long as somebody listens. */
-export function createSubscriptionBus(app: App): ServerEventBus & { close(): void } {
-  const bus = new InMemoryServerEventBus((error) =>
-    app.log.warn('a subscription failed', { reason: error.message }),
-  )
-  let watching: { close(): void } | undefined
-  const stop = () => {
-    watching?.close()
-    watching = undefined
-  }
-  return {
-    publish: (event) => bus.publish(event),
-    subscribe(listener) {
-      const unsubscribe = bus.subscribe(listener)
-      watching ??= watchBudgets(app, (uris) => {
-        for (const uri of uris) bus.publish({ kind: 'resource_updated', uri })
-      })
-      return () => {
-        unsubscribe()
-        if (bus.listenerCount === 0) stop()
-      }
-    },
-    close: stop,
-  }
 }

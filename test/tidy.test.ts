@@ -34,7 +34,16 @@ const KERNEL = [
   'usage',
   'version',
 ]
-const ENTRANCES = ['app', 'server', 'side-port', 'runtime', 'open-proxy', 'subscriptions', 'main']
+const ENTRANCES = [
+  'app',
+  'server',
+  'side-port',
+  'runtime',
+  'open-proxy',
+  'subscriptions',
+  'subscription-bus',
+  'main',
+]
 const SURFACE = ['tool', 'resource', 'params', 'prompts', 'setup']
 
 const LAYERS: Readonly<Record<string, readonly string[]>> = {

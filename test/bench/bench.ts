@@ -62,7 +62,7 @@ export function formatFigures(figures: readonly Figure[], { is_smoke }: BenchOpt
       name,
       `${round(value)} ${unit}`,
       target === undefined ? '' : `${sign} ${round(target)}`,
-      target === undefined ? '' : (value / target).toFixed(2),
+      target === undefined || target === 0 ? '' : (value / target).toFixed(2),
       target === undefined || is_smoke ? '' : isMissed(figure) ? 'MISS' : 'pass',
       note ?? '',
     ]
