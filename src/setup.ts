@@ -1,7 +1,7 @@
 import { closest } from './closest.ts'
 import { UserError } from './errors.ts'
 
-/** Clients whose telemetry can be sent here, with the exact lines that a person pastes. */
+/** How clients reach Outlay, by telemetry or through the proxy: the exact lines that a person pastes. */
 const LINES: Readonly<Record<string, (side_port: string) => string>> = {
   // https://code.claude.com/docs/en/monitoring-usage
   'claude-code': (
@@ -28,6 +28,22 @@ exporter = { otlp-http = { endpoint = "${side_port}/v1/logs", protocol = "binary
     "logPrompts": false
   }
 }`,
+  // https://github.com/openai/openai-node#readme
+  openai: (side_port) => `# OpenAI SDKs, through the proxy; a wrapped key: outlay keys create <name>
+export OPENAI_BASE_URL=${side_port}/proxy/openai/v1
+export OPENAI_API_KEY=olk_…`,
+  // https://docs.claude.com/en/api/client-sdks; Claude Code reads both variables too
+  anthropic: (
+    side_port,
+  ) => `# Anthropic SDKs and Claude Code, through the proxy; a wrapped key: outlay keys create <name>
+export ANTHROPIC_BASE_URL=${side_port}/proxy/anthropic
+export ANTHROPIC_API_KEY=olk_…`,
+  // https://github.com/google-gemini/gemini-cli/blob/main/docs/cli/configuration.md
+  google: (
+    side_port,
+  ) => `# Google GenAI SDKs and Gemini CLI, through the proxy; a wrapped key: outlay keys create <name>
+export GOOGLE_GEMINI_BASE_URL=${side_port}/proxy/google
+export GEMINI_API_KEY=olk_…`,
   // https://opentelemetry.io/docs/specs/otel/protocol/exporter/
   otel: (side_port) => `# Any OpenTelemetry exporter
 export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf
