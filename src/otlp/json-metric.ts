@@ -85,7 +85,7 @@ function readPoint(point: Json, metric: Metric): MetricPoint {
     has_no_value: (flags & NO_RECORDED_VALUE) !== 0,
     value: is_number
       ? (numberOf(point['asInt']) ?? numberOf(point['asDouble']))
-      : numberOf(point['sum']),
-    count: is_number ? undefined : numberOf(point['count']),
+      : (numberOf(point['sum']) ?? (metric.kind === 'summary' ? 0 : undefined)),
+    count: is_number ? undefined : (numberOf(point['count']) ?? 0),
   }
 }

@@ -128,8 +128,9 @@ function readPoint(
   let size = 0
   let start_ns = 0n
   let time_ns = 0n
-  let value: number | undefined
-  let count: number | undefined
+  // A zero that has no presence is not sent: a summary's sum, and every count.
+  let value = kind === 'summary' ? 0 : undefined
+  let count = is_number ? undefined : 0
   let has_no_value = false
   while (reader.pos < stop) {
     const tag = reader.tag()

@@ -71,7 +71,15 @@ export async function startUpstream(seed = 7): Promise<Upstream> {
     base_urls: { openai, anthropic, google, local: compat },
     control: (path, body = {}) => call('POST', path, body),
     ledger,
-    rows: async () => (await ledger()).requests,
+    // A client has its answer a moment before the simulator has written its row to the end.
+    async rows() {
+      for (let i = 0; i < 100; i++) {
+        const { requests } = await ledger()
+        if (requests.every(({ outcome }) => outcome !== 'in_flight')) return requests
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+      return (await ledger()).requests
+    },
     close: () => child.kill('SIGTERM'),
   }
 }
