@@ -144,7 +144,7 @@ async function startFake(keys: number, days: number): Promise<Source> {
 
 async function startSim(): Promise<Source> {
   const days = 95
-  const simulator = await startSimulator({ seed: 1, days, mode: 'analytics' })
+  const simulator = await startSimulator({ seed: 1, days, mode: 'analytics' }, () => {})
   return {
     name: `simulator, ${days} days`,
     days,

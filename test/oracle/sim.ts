@@ -66,13 +66,16 @@ process.once('exit', () => {
 })
 
 /** Starts a simulator that ends with the test, whatever becomes of it. */
-export async function startSimulator(options: {
-  seed: number
-  days: number
-  mode: Mode
-  now?: number
-  port?: number
-}): Promise<Simulator> {
+export async function startSimulator(
+  options: {
+    seed: number
+    days: number
+    mode: Mode
+    now?: number
+    port?: number
+  },
+  onEnd: (close: () => Promise<void>) => void = onTestFinished,
+): Promise<Simulator> {
   const { seed, days, mode, now = NOW, port: wanted = 0 } = options
   const args = ['--port', wanted, '--seed', seed, '--days', days, '--now', isoTime(now)]
   const child: ChildProcess = spawn(
@@ -87,7 +90,7 @@ export async function startSimulator(options: {
     child.kill('SIGTERM')
     return gone
   }
-  onTestFinished(close)
+  onEnd(close)
   if (!child.stdout) throw new Error('the simulator has no stdout')
   const [line] = await Array.fromAsync(firstLine(child.stdout))
   const { port, anthropic, openai, openrouter } = JSON.parse(line ?? '{}')
