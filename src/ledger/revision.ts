@@ -83,10 +83,11 @@ export async function listLateAdjustments(
     select connection.provider as provider, count(distinct bucket_start) as days,
       cast(sum(${usdOf('after_json')} - ${usdOf('before_json')}) as text) as nanos,
       max(observed_at) as seen
-    from bucket_revision
-      join sync_stream on sync_stream.id = stream_id
+    from sync_stream
+      cross join bucket_revision on stream_id = sync_stream.id
       join connection on connection.id = connection_id
-    where bucket_start >= ${start} and bucket_start < ${end}
+    where view in ('cost', 'both')
+      and bucket_start >= ${start} and bucket_start < ${end}
       and observed_at >= bucket_start + ${DAY_MS + LATE_MS}
       and coalesce(after_json ->> 'currency', before_json ->> 'currency') is not null
     group by 1 order by 1`.execute(db)

@@ -109,7 +109,7 @@ const CONNECTION = 'con_bench'
 
 async function fill(app: App, { keys, days }: Size): Promise<{ rows: number; cpu_ms: number }> {
   const first = TODAY - (days - 1) * DAY_MS
-  await insertConnection(app, first)
+  await insertConnection(app)
   const names = Array.from({ length: keys }, (_, i) => ({
     kind: 'api_key' as const,
     id: keyOf(i),
@@ -140,10 +140,12 @@ async function fill(app: App, { keys, days }: Size): Promise<{ rows: number; cpu
     rows += usage.length + cost.length
   }
   const { user, system } = process.cpuUsage(start)
+  const progress = { watermark: NOW, covered_from: first, succeeded_at: NOW }
+  await app.db.updateTable('sync_stream').set(progress).execute()
   return { rows, cpu_ms: (user + system) / 1000 }
 }
 
-async function insertConnection({ db }: App, first: number): Promise<void> {
+async function insertConnection({ db }: App): Promise<void> {
   await db
     .insertInto('connection')
     .values({
@@ -156,18 +158,12 @@ async function insertConnection({ db }: App, first: number): Promise<void> {
       updated_at: NOW,
     })
     .execute()
-  const progress = {
-    connection_id: CONNECTION,
-    settle_ms: 0,
-    watermark: NOW,
-    covered_from: first,
-    succeeded_at: NOW,
-  }
+  const shared = { connection_id: CONNECTION, settle_ms: 0 }
   await db
     .insertInto('sync_stream')
     .values([
-      { id: 1, stream: 'usage.completions', view: 'usage', ...progress },
-      { id: 2, stream: 'cost', view: 'cost', ...progress },
+      { id: 1, stream: 'usage.completions', view: 'usage', ...shared },
+      { id: 2, stream: 'cost', view: 'cost', ...shared },
     ])
     .execute()
 }

@@ -156,7 +156,7 @@ const STATEMENTS = [
     after_json text,
     observed_at integer not null
   ) strict`,
-  `create index bucket_revision_time on bucket_revision (observed_at)`,
+  `create index bucket_revision_bucket on bucket_revision (stream_id, bucket_start)`,
 
   // A bucket that came back empty although it had rows: kept until a later run confirms it.
   `create table suspect_bucket (
