@@ -1,6 +1,5 @@
 import { sql } from 'kysely'
 import { DAY_MS, floorTo } from '../clock.ts'
-import { insertRows } from '../store/columns.ts'
 import type { Db } from '../store/schema.ts'
 import { rebuildDays } from './rollup.ts'
 
@@ -10,13 +9,15 @@ import { rebuildDays } from './rollup.ts'
  */
 export async function markStale(
   trx: Db,
-  connection_id: string,
+  stream_id: number,
   instants: Iterable<number>,
 ): Promise<void> {
   const days = new Set<number>()
   for (const at of instants) days.add(floorTo(at, DAY_MS))
-  const rows = [...days].map((day) => [connection_id, day])
-  await insertRows(trx, 'stale_day', ['connection_id', 'day'], rows, sql`on conflict do nothing`)
+  await sql`
+    insert into stale_day (connection_id, day)
+    select connection_id, value from sync_stream, json_each(${JSON.stringify([...days])})
+    where sync_stream.id = ${stream_id} on conflict do nothing`.execute(trx)
 }
 
 /** Brings every rollup up to its buckets: a look at an empty table where nothing changed. */

@@ -1,7 +1,6 @@
 import { floorTo, utcDate } from '../clock.ts'
 import { UpstreamError } from '../errors.ts'
 import type { ReportWindow } from '../ledger/bucket.ts'
-import { markStale } from '../ledger/stale-day.ts'
 import { replaceWindow } from '../ledger/window.ts'
 import type { Catalog } from '../pricing/catalog.ts'
 import type { Get, Pages, Range, Report, ReportRows, Variant } from '../providers/provider.ts'
@@ -133,8 +132,7 @@ async function commit(
   await db.transaction().execute(async (trx) => {
     if (!(await holdsLease(trx, holder, lease)))
       throw new LeaseLostError('another Outlay took over the sync; this run stops')
-    const changed = await replaceWindow(trx, catalog, window)
-    await markStale(trx, stream.connection_id, changed)
+    await replaceWindow(trx, catalog, window)
     await advance(trx, stream.id, report, window, rows)
   })
   context.onRows(window.usage.length + window.cost.length + window.assistant.length)

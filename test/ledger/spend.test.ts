@@ -3,7 +3,6 @@ import { DAY_MS, HOUR_MS } from '../../src/clock.ts'
 import type { CostBucket, ReportWindow, UsageBucket } from '../../src/ledger/bucket.ts'
 import type { UsageEvent } from '../../src/ledger/event.ts'
 import { recordEvents } from '../../src/ledger/record.ts'
-import { rebuildDays } from '../../src/ledger/rollup.ts'
 import { answerSpend, type SpendRequest } from '../../src/ledger/spend-answer.ts'
 import { replaceWindow } from '../../src/ledger/window.ts'
 import { type PeriodRequest, resolvePeriod } from '../../src/period.ts'
@@ -104,7 +103,7 @@ async function write(
   for (const view of ['cost', 'usage'] as const) {
     if (!rows[view]) continue
     await db.transaction().execute(async (trx) => {
-      const changed = await replaceWindow(trx, catalog, {
+      await replaceWindow(trx, catalog, {
         stream_id: one[view],
         provider: one.provider,
         grouping: 'v1',
@@ -117,7 +116,6 @@ async function write(
         observed_at,
         ...more,
       })
-      await rebuildDays(trx, one.id, changed)
     })
   }
 }
