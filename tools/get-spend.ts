@@ -140,7 +140,7 @@ function formatSpend(answer: SpendAnswer): string {
   ]
   if (previous)
     lines.push(
-      `Before (${previous.from} to ${previous.to}): ${money(previous.cost_usd)}${change(previous.change_percent)}.`,
+      `Before (${previous.from} to ${previous.to}): ${money(previous.cost_usd)}${previous.change_percent === undefined ? '' : change(previous.change_percent)}.`,
     )
   for (const row of rows) lines.push(`- ${formatRow(row, previous !== undefined)}`)
   if (complete_through) lines.push(`Complete through ${complete_through.slice(0, 16)}Z.`)
