@@ -30,7 +30,7 @@ export async function insertRows(
     const size = GROUP_SIZES.find((group) => group <= rows.length - at) ?? 1
     const text = `${head}${Array(size).fill(row).join()} ${tail}`
     const values: Cell[] = []
-    for (let i = at; i < at + size; i++) for (const cell of rows[i] ?? []) values.push(cell)
+    for (const one of rows.slice(at, at + size)) values.push(...one)
     const result = await db.executeQuery(CompiledQuery.raw(text, values))
     inserted += Number(result.numAffectedRows ?? 0)
     at += size
