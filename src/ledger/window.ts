@@ -233,16 +233,10 @@ async function writeRows(
     trx,
     table.name,
     [...fixed, ...updated],
-    changes.map(({ before, after }) => [
-      stream_id,
-      after.bucket_start,
-      after.series_id,
-      bucket_ms,
-      ...after.values,
-      ...after.extras,
-      observed_at,
-      (before?.revision ?? 0) + 1,
-    ]),
+    changes.map(({ before, after: { bucket_start, series_id, values, extras } }) => {
+      const head: Cell[] = [stream_id, bucket_start, series_id, bucket_ms]
+      return head.concat(values, extras, observed_at, (before?.revision ?? 0) + 1)
+    }),
     sql`on conflict (stream_id, bucket_start, series_id) do update set ${sql.join(assignments)}`,
   )
 }
