@@ -45,7 +45,8 @@ export function precedenceOf({
  * The rule, and its only place. An entry that another one replaces, because it says more of the same
  * request, never counts. Two entries saw the same request when they share the id of the request or of
  * its answer. Where one of the two knows no id, they saw the same requests when they share client and
- * session. What counts is the entry with the highest rank, of equals the one with the smaller id.
+ * session. What counts is the entry with the highest rank, of equals the one with the smaller id; but
+ * what the proxy forwarded and what was billed beside it are never told twice, whatever ids a server gives.
  */
 const SUPERSEDED_BY = sql<string | null>`coalesce(
   (select newer.id from ledger_entry newer where newer.replaces = entry.id),
@@ -53,7 +54,8 @@ const SUPERSEDED_BY = sql<string | null>`coalesce(
     where (better.request_id in (entry.request_id, entry.response_id)
         or better.response_id in (entry.request_id, entry.response_id))
       and (better.precedence > entry.precedence
-        or (better.precedence = entry.precedence and better.id < entry.id))
+        or (better.precedence = entry.precedence and better.id < entry.id
+          and entry.source <> 'proxy'))
       and not exists (select 1 from ledger_entry newer where newer.replaces = better.id)
     order by better.precedence desc, better.id limit 1),
   (select 'session' from telling

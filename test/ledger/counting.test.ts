@@ -84,6 +84,16 @@ describe('of entries with the same request id', () => {
     },
   )
 
+  test('what the proxy forwarded counts each time, whatever ids a server gives', async () => {
+    const { record, counted, db } = await openLedger()
+    const ids = { request_id: 'req_1', response_id: 'chatcmpl-1' }
+    for (const id of ['b', 'a', 'a.1']) await record(event(id, { ...SOURCES.proxy, ...ids }))
+    await record(event('span', { response_id: 'chatcmpl-1' }))
+    expect(await counted()).toEqual(['a', 'a.1', 'b'])
+    await rebuildEntries(db, catalog)
+    expect(await counted()).toEqual(['a', 'a.1', 'b'])
+  })
+
   test('the answer id matches as well, of a gateway that keeps both', async () => {
     const { record, counted } = await openLedger()
     const span = event('span', { client: 'shop', session_id: null, response_id: 'msg_1' })
