@@ -34,6 +34,8 @@ export type RequestMap = {
   readonly cost_usd?: Names
   readonly request_id?: Names
   readonly response_id?: Names
+  /** Another record of the same request, which knows the id of its answer. */
+  readonly twin?: Twin
   /**
    * Ways to tell two requests apart, best first: the first counts whose attributes are all there. The
    * last one counts in any case, together with time and tokens.
@@ -43,6 +45,13 @@ export type RequestMap = {
   readonly is_fallback?: true
   /** Sums up an unknown number of requests. */
   readonly is_sum?: true
+}
+
+export type Twin = {
+  readonly name: string
+  readonly response_id: Names
+  /** Attributes that are alike in both, by the name that each has for them. */
+  readonly same: readonly (readonly [own: string, theirs: string])[]
 }
 
 /** How a metric tells of usage: its points' values, of a histogram the sum. */

@@ -29,6 +29,16 @@ export function apiResponse(...names: string[]): RequestMap {
       reasoning: ['thoughts_token_count'],
     },
     response_id: ['response_id'],
+    twin: {
+      name: 'gen_ai.client.inference.operation.details',
+      response_id: ['gen_ai.response.id'],
+      same: [
+        ['session.id', 'session.id'],
+        ['event.timestamp', 'event.timestamp'],
+        ['input_token_count', 'gen_ai.usage.input_tokens'],
+        ['output_token_count', 'gen_ai.usage.output_tokens'],
+      ],
+    },
     identity: [['session.id', 'event.timestamp', 'prompt_id', 'role', 'model', 'duration_ms']],
   }
 }
