@@ -72,7 +72,10 @@ export function decideCounting(trx: Db, fresh: readonly Seen[]): Promise<Changes
   return settleCounting(trx, fresh, fresh.flatMap(tellingsOf))
 }
 
-/** As `decideCounting`, for all that has begun to tell of a session. */
+/**
+ * As `decideCounting`, for all that has begun to tell of a session. An entry without a precedence is in
+ * no total yet: it is decided when `settlePending` gives it one.
+ */
 export async function settleCounting(
   trx: Db,
   fresh: readonly Seen[],
@@ -87,7 +90,8 @@ export async function settleCounting(
   const { rows } = await sql<{ id: string; was: string | null; is: string | null }>`
     with decided as materialized (
       select entry.id, entry.superseded_by as was, ${SUPERSEDED_BY} as "is" from ledger_entry entry
-      where entry.id in (select value from json_each(${JSON.stringify(affected)})))
+      where entry.id in (select value from json_each(${JSON.stringify(affected)}))
+        and entry.precedence > 0)
     select * from decided where was is not "is"`.execute(trx)
   await writeDecisions(trx, rows)
   const is_fresh = new Set(fresh.map(({ id }) => id))
