@@ -1,14 +1,18 @@
-import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { sql } from 'kysely'
 import { onTestFinished } from 'vitest'
 import { answerSpend } from '../../src/ledger/spend-answer.ts'
 import { resolvePeriod } from '../../src/period.ts'
 import { openStore } from '../../src/store/open.ts'
-import { makeHome, programEnv, runProgram, startServe, stopProgram } from '../helpers/program.ts'
+import {
+  freePort,
+  makeHome,
+  programEnv,
+  runProgram,
+  startServe,
+  stopProgram,
+} from '../helpers/program.ts'
 import { type Bill, REAL_KEYS, type Upstream } from '../oracle/upstream.ts'
 
 const HOUR_MS = 3_600_000
@@ -99,13 +103,4 @@ async function listEntries(db: Db): Promise<Entry[]> {
       },
     }),
   )
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
