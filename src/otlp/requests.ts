@@ -62,13 +62,13 @@ function readItem(read: Read): void {
   const client = findClient(item, name)
   const map = client?.[signal].find((one: RequestMap) => isOf(item, name, one))
   const count = countOf(reading, client)
-  if (!client || !map) {
+  if (!client || !map || map.is_twin) {
     count.ignored += 1
     return
   }
   const { at, is_skewed } = resolveInstant(time, context.received_at)
   const attribution = attribute(item, client, context.token, rules)
-  const answer_id = map.twin && findAnswer?.(item, map.twin)
+  const answer_id = findAnswer?.(item, client, map)
   const told = { item, client, map, signal, at, attribution, answer_id }
   const request = readRequest({ ...identity, ...told })
   if ('malformed' in request) {

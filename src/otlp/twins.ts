@@ -1,37 +1,36 @@
-import { findText, type Item, type Names } from './attributes.ts'
-import type { Twin } from './clients/client.ts'
+import { findText, type Item } from './attributes.ts'
+import type { Client, RequestMap } from './clients/client.ts'
 import type { LogRecord } from './signal.ts'
 
-/** Tells the id of a record's answer, where a twin in the same batch has it; each twin is used once. */
-export type FindAnswer = (record: Item, twin: Twin) => string | undefined
+/** The id of a request's answer, where a twin in the same batch tells it; each twin is used once. */
+export type FindAnswer = (item: Item, client: Client, map: RequestMap) => string | undefined
 
-/**
- * Clients that log a request twice do it in one breath, so that the twins are in one batch. Looked for
- * only when a client has them.
- */
+/** Clients that log a request twice do so in one breath, so that the twins are in one batch. */
 export function createFindAnswer(records: readonly LogRecord[]): FindAnswer {
-  const known = new Map<Twin, Map<string, string[]>>()
-  return (record, twin) => {
+  const known = new Map<RequestMap, Map<string, string[]>>()
+  return (item, { logs }, map) => {
+    const twin = logs.find(({ is_twin }) => is_twin)
+    if (!twin) return undefined
     const ids = known.get(twin) ?? indexTwins(records, twin)
     known.set(twin, ids)
-    const names = twin.same.map(([own]) => own)
-    return ids.get(keyOf(record, names))?.shift()
+    return ids.get(keyOf(item, map))?.shift()
   }
 }
 
-function indexTwins(records: readonly LogRecord[], twin: Twin): Map<string, string[]> {
+function indexTwins(records: readonly LogRecord[], twin: RequestMap): Map<string, string[]> {
   const ids = new Map<string, string[]>()
-  const names = twin.same.map(([, theirs]) => theirs)
   for (const record of records) {
-    if (record.attributes['event.name'] !== twin.name) continue
-    const id = findText(record, twin.response_id)
+    if (!twin.names?.includes(String(record.attributes['event.name']))) continue
+    const id = findText(record, twin.response_id ?? [])
     if (id === undefined) continue
-    const key = keyOf(record, names)
+    const key = keyOf(record, twin)
     ids.set(key, [...(ids.get(key) ?? []), id])
   }
   return ids
 }
 
-function keyOf(record: Item, names: Names): string {
-  return JSON.stringify(names.map((name) => findText(record, [name]) ?? ''))
+/** What twins have alike, each under the names of its own map. */
+function keyOf(item: Item, { usage }: RequestMap): string {
+  const names = [['session.id'], ['event.timestamp'], usage.input ?? [], usage.output ?? []]
+  return JSON.stringify(names.map((all) => findText(item, all) ?? ''))
 }

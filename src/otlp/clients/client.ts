@@ -34,8 +34,6 @@ export type RequestMap = {
   readonly cost_usd?: Names
   readonly request_id?: Names
   readonly response_id?: Names
-  /** Another record of the same request, which knows the id of its answer. */
-  readonly twin?: Twin
   /**
    * Ways to tell two requests apart, best first: the first counts whose attributes are all there. The
    * last one counts in any case, together with time and tokens.
@@ -43,15 +41,10 @@ export type RequestMap = {
   readonly identity: readonly [Names, ...Names[]]
   /** Counts only in sessions that the client's better source does not tell of. */
   readonly is_fallback?: true
+  /** Tells once more of a request that another record tells of, for the id of its answer alone. */
+  readonly is_twin?: true
   /** Sums up an unknown number of requests. */
   readonly is_sum?: true
-}
-
-export type Twin = {
-  readonly name: string
-  readonly response_id: Names
-  /** Attributes that are alike in both, by the name that each has for them. */
-  readonly same: readonly (readonly [own: string, theirs: string])[]
 }
 
 /** How a metric tells of usage: its points' values, of a histogram the sum. */
