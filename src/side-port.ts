@@ -16,7 +16,6 @@ import { isTokenProblem, type Scope, verifyAccessToken } from './keys/access-tok
 import { countRefused } from './ledger/receiver.ts'
 import type { OpenProxy } from './open-proxy.ts'
 import { createBookAll } from './otlp/book.ts'
-import { createPolicy } from './otlp/policy.ts'
 import { createRefusalCounter } from './otlp/refusals.ts'
 import { otlpRoute } from './otlp/route.ts'
 import { createMcpServer } from './server.ts'
@@ -208,7 +207,7 @@ function otlpDeps(app: App): Parameters<typeof otlpRoute>[0] {
       clock,
       catalog: app.catalog,
       tags: app.config.tags,
-      policy: createPolicy(app.config.home),
+      policy: app.policy,
     }),
     async authorize(header) {
       if (is_open && !/\bol[kt]_/.test(header ?? '')) return null
