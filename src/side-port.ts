@@ -13,6 +13,7 @@ import { UserError } from './errors.ts'
 import { newId } from './ids.ts'
 import { connectProvider } from './jobs/connect.ts'
 import { isTokenProblem, type Scope, verifyAccessToken } from './keys/access-token.ts'
+import { hasPendingUsage } from './ledger/pending-usage.ts'
 import { countRefused } from './ledger/receiver.ts'
 import type { OpenProxy } from './open-proxy.ts'
 import { createBookAll } from './otlp/book.ts'
@@ -32,6 +33,7 @@ const LOOPBACK = ['127.0.0.1', 'localhost', '::1', '[::1]']
 /** OTLP, MCP over HTTP and the pages, as one Hono app; the caller gives it a socket. */
 export function createSidePort(app: App): {
   hono: Hono<{ Bindings: HttpBindings }>
+  resume(): Promise<void>
   close(): Promise<void>
 } {
   const hono = new Hono<{ Bindings: HttpBindings }>()
@@ -61,14 +63,15 @@ export function createSidePort(app: App): {
   hono.route('/', otlpRoute(otlpDeps(app)))
   // Opened by its first request: whoever does not use it does not pay for it.
   let proxy: Promise<OpenProxy> | undefined
-  hono.all('/proxy/*', async (c) => {
+  const openOnce = () => {
     proxy ??= import('./open-proxy.ts').then(({ openProxy }) => openProxy(app))
     // What could not be opened may open at the next request.
     proxy.catch(() => {
       proxy = undefined
     })
-    return (await proxy).hono.fetch(c.req.raw, c.env)
-  })
+    return proxy
+  }
+  hono.all('/proxy/*', async (c) => (await openOnce()).hono.fetch(c.req.raw, c.env))
   hono.notFound((c) =>
     c.text(
       'Nothing is here. Outlay answers at /mcp, /v1/logs, /proxy/<provider> and /healthz.\n',
@@ -85,6 +88,10 @@ export function createSidePort(app: App): {
   })
   return {
     hono,
+    /** Jobs that an earlier process left behind are asked after, whether or not a request comes. */
+    async resume() {
+      if (await hasPendingUsage(app.db)) await openOnce()
+    },
     async close() {
       await mcp.close()
       await (await proxy)?.close()
@@ -99,13 +106,14 @@ export function createSidePort(app: App): {
 export async function openSidePort(app: App): Promise<SidePort> {
   const { host, port } = app.config
   await refuseOpenBind(app)
-  const { hono, close } = createSidePort(app)
+  const { hono, resume, close } = createSidePort(app)
   // Its own Response in place of the global one would answer where the proxy has answered already.
   const server = createServer(getRequestListener(hono.fetch, { overrideGlobalObjects: false }))
   server.headersTimeout = 20_000
   server.requestTimeout = 60_000
   server.keepAliveTimeout = 65_000
   await listen(server, host, port)
+  await resume()
   const address = server.address()
   const bound = typeof address === 'object' && address ? address.port : port
   return {

@@ -66,7 +66,11 @@ function formatBudget(budget: BudgetAnswer['budgets'][number]): string {
   const reset = budget.resets_at === null ? '' : `, resets ${budget.resets_at.slice(0, 16)}Z`
   const unsure = budget.uncertain_usd ? `; ${money(budget.uncertain_usd)} of it uncertain` : ''
   const out = budget.runs_out_at ? `; at this rate used up ${budget.runs_out_at.slice(0, 16)}Z` : ''
-  return `- ${name}${member ? ` (${member})` : ''}: ${money(spent_usd)} spent${held} of ${money(limit_usd)} (${budget.used_percent} %), ${money(remaining_usd)} left${reset}${unsure}${out}. ${STATE[state]}${action === 'block' ? ' Blocks.' : ' Only tells.'}`
+  const passed =
+    budget.passed_percent !== undefined && budget.passed_at !== undefined
+      ? `; passed ${budget.passed_percent} % at ${budget.passed_at.slice(0, 16)}Z`
+      : ''
+  return `- ${name}${member ? ` (${member})` : ''}: ${money(spent_usd)} spent${held} of ${money(limit_usd)} (${budget.used_percent} %), ${money(remaining_usd)} left${reset}${unsure}${out}${passed}. ${STATE[state]}${action === 'block' ? ' Blocks.' : ' Only tells.'}`
 }
 
 const STATE = { ok: '', near: 'Near its limit.', exhausted: 'Used up.' } as const

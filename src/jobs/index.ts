@@ -99,11 +99,4 @@ const pruneJob: Job = {
   run: ({ db, clock }) => pruneHolds(db, clock.now()),
 }
 
-export const jobs: readonly Job[] = [
-  syncJob,
-  backupJob,
-  importJob,
-  healJob,
-  evidenceJob,
-  pruneJob,
-]
+export const jobs: readonly Job[] = [syncJob, backupJob, importJob, healJob, evidenceJob, pruneJob]
