@@ -11,7 +11,7 @@ import { Hono, type MiddlewareHandler } from 'hono'
 import type { App } from './app.ts'
 import { UserError } from './errors.ts'
 import { newId } from './ids.ts'
-import { connectProvider } from './jobs/connect.ts'
+import { connectDeps } from './jobs/connect-deps.ts'
 import { isTokenProblem, type Scope, verifyAccessToken } from './keys/access-token.ts'
 import { hasPendingUsage } from './ledger/pending-usage.ts'
 import { countRefused } from './ledger/receiver.ts'
@@ -226,27 +226,5 @@ function otlpDeps(app: App): Parameters<typeof otlpRoute>[0] {
         : { id: auth.token, name: auth.clientId }
     },
     onRefused: createRefusalCounter({ log, count: (one) => countRefused(db, one, clock.now()) }),
-  }
-}
-
-function connectDeps(app: App): Parameters<typeof connectRoute>[0] {
-  return {
-    db: app.db,
-    clock: app.clock,
-    describe: (id) => {
-      const provider = app.providers.find((one) => one.id === id)
-      return provider?.admin
-        ? {
-            name: provider.name,
-            kind: provider.admin.key_help.kind,
-            note: provider.admin.key_help.note,
-            url: provider.admin.key_help.url,
-          }
-        : undefined
-    },
-    connect: async ({ provider, name, key }) => {
-      const one = await connectProvider(app, { provider, name, key, actor: 'connect page' })
-      return { organization_name: one.organization_name, fingerprint: one.fingerprint }
-    },
   }
 }

@@ -6,6 +6,7 @@ import { up as proxy } from './0004-proxy.ts'
 import { up as budgets } from './0005-budgets.ts'
 import { up as prunedHolds } from './0006-pruned-holds.ts'
 import { up as batchFiles } from './0007-batch-files.ts'
+import { up as connectKind } from './0008-connect-kind.ts'
 
 export type Migration = { readonly name: string; up(db: Kysely<unknown>): Promise<void> }
 
@@ -18,4 +19,5 @@ export const migrations: readonly Migration[] = [
   { name: '0005-budgets', up: budgets },
   { name: '0006-pruned-holds', up: prunedHolds },
   { name: '0007-batch-files', up: batchFiles },
+  { name: '0008-connect-kind', up: connectKind },
 ]
