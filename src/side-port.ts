@@ -11,8 +11,9 @@ import { Hono, type MiddlewareHandler } from 'hono'
 import type { App } from './app.ts'
 import { UserError } from './errors.ts'
 import { newId } from './ids.ts'
-import { connectProvider } from './jobs/connect.ts'
+import { connectDeps } from './jobs/connect-deps.ts'
 import { isTokenProblem, type Scope, verifyAccessToken } from './keys/access-token.ts'
+import { hasPendingUsage } from './ledger/pending-usage.ts'
 import { countRefused } from './ledger/receiver.ts'
 import type { OpenProxy } from './open-proxy.ts'
 import { createBookAll } from './otlp/book.ts'
@@ -31,6 +32,7 @@ const LOOPBACK = ['127.0.0.1', 'localhost', '::1', '[::1]']
 /** OTLP, MCP over HTTP and the pages, as one Hono app; the caller gives it a socket. */
 export function createSidePort(app: App): {
   hono: Hono<{ Bindings: HttpBindings }>
+  resume(): Promise<void>
   close(): Promise<void>
 } {
   const hono = new Hono<{ Bindings: HttpBindings }>()
@@ -60,14 +62,15 @@ export function createSidePort(app: App): {
   hono.route('/', otlpRoute(otlpDeps(app)))
   // Opened by its first request: whoever does not use it does not pay for it.
   let proxy: Promise<OpenProxy> | undefined
-  hono.all('/proxy/*', async (c) => {
+  const openOnce = () => {
     proxy ??= import('./open-proxy.ts').then(({ openProxy }) => openProxy(app))
     // What could not be opened may open at the next request.
     proxy.catch(() => {
       proxy = undefined
     })
-    return (await proxy).hono.fetch(c.req.raw, c.env)
-  })
+    return proxy
+  }
+  hono.all('/proxy/*', async (c) => (await openOnce()).hono.fetch(c.req.raw, c.env))
   hono.notFound((c) =>
     c.text(
       'Nothing is here. Outlay answers at /mcp, /v1/logs, /proxy/<provider> and /healthz.\n',
@@ -84,6 +87,10 @@ export function createSidePort(app: App): {
   })
   return {
     hono,
+    /** Jobs that an earlier process left behind are asked after, whether or not a request comes. */
+    async resume() {
+      if (await hasPendingUsage(app.db)) await openOnce()
+    },
     async close() {
       await mcp.close()
       await (await proxy)?.close()
@@ -98,13 +105,14 @@ export function createSidePort(app: App): {
 export async function openSidePort(app: App): Promise<SidePort> {
   const { host, port } = app.config
   await refuseOpenBind(app)
-  const { hono, close } = createSidePort(app)
+  const { hono, resume, close } = createSidePort(app)
   // Its own Response in place of the global one would answer where the proxy has answered already.
   const server = createServer(getRequestListener(hono.fetch, { overrideGlobalObjects: false }))
   server.headersTimeout = 20_000
   server.requestTimeout = 60_000
   server.keepAliveTimeout = 65_000
   await listen(server, host, port)
+  await resume()
   const address = server.address()
   const bound = typeof address === 'object' && address ? address.port : port
   return {
@@ -217,27 +225,5 @@ function otlpDeps(app: App): Parameters<typeof otlpRoute>[0] {
         : { id: auth.token, name: auth.clientId }
     },
     onRefused: createRefusalCounter({ log, count: (one) => countRefused(db, one, clock.now()) }),
-  }
-}
-
-function connectDeps(app: App): Parameters<typeof connectRoute>[0] {
-  return {
-    db: app.db,
-    clock: app.clock,
-    describe: (id) => {
-      const provider = app.providers.find((one) => one.id === id)
-      return provider?.admin
-        ? {
-            name: provider.name,
-            kind: provider.admin.key_help.kind,
-            note: provider.admin.key_help.note,
-            url: provider.admin.key_help.url,
-          }
-        : undefined
-    },
-    connect: async ({ provider, name, key }) => {
-      const one = await connectProvider(app, { provider, name, key, actor: 'connect page' })
-      return { organization_name: one.organization_name, fingerprint: one.fingerprint }
-    },
   }
 }

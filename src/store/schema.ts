@@ -254,6 +254,7 @@ export type ReceiverTable = {
 export type ConnectPageTable = {
   nonce_hash: string
   provider: string
+  kind: Generated<'admin' | 'inference'>
   name: string
   created_at: number
   expires_at: number
