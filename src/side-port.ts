@@ -19,6 +19,7 @@ import { createBookAll } from './otlp/book.ts'
 import { createPolicy } from './otlp/policy.ts'
 import { createRefusalCounter } from './otlp/refusals.ts'
 import { otlpRoute } from './otlp/route.ts'
+import { SIEVES } from './otlp/sieve.ts'
 import { createMcpServer } from './server.ts'
 import { createSubscriptionBus } from './subscription-bus.ts'
 import { connectRoute } from './ui/connect-page.ts'
@@ -210,6 +211,7 @@ function otlpDeps(app: App): Parameters<typeof otlpRoute>[0] {
       tags: app.config.tags,
       policy: createPolicy(app.config.home),
     }),
+    sieves: SIEVES,
     async authorize(header) {
       if (is_open && !/\bol[kt]_/.test(header ?? '')) return null
       const auth = await authenticate(app, header, 'ingest')
