@@ -16,6 +16,7 @@ import { isTokenProblem, type Scope, verifyAccessToken } from './keys/access-tok
 import { countRefused } from './ledger/receiver.ts'
 import type { OpenProxy } from './open-proxy.ts'
 import { createBookAll } from './otlp/book.ts'
+import { noticeGrpc } from './otlp/grpc.ts'
 import { createRefusalCounter } from './otlp/refusals.ts'
 import { otlpRoute } from './otlp/route.ts'
 import { createMcpServer } from './server.ts'
@@ -31,6 +32,8 @@ const LOOPBACK = ['127.0.0.1', 'localhost', '::1', '[::1]']
 /** OTLP, MCP over HTTP and the pages, as one Hono app; the caller gives it a socket. */
 export function createSidePort(app: App): {
   hono: Hono<{ Bindings: HttpBindings }>
+  /** Telemetry that did not get as far as the app. */
+  onRefused: ReturnType<typeof createRefusalCounter>
   close(): Promise<void>
 } {
   const hono = new Hono<{ Bindings: HttpBindings }>()
@@ -57,7 +60,12 @@ export function createSidePort(app: App): {
   })
   hono.route('/', secretRoute(app))
   hono.route('/', connectRoute(connectDeps(app)))
-  hono.route('/', otlpRoute(otlpDeps(app)))
+  const { log, db, clock } = app
+  const onRefused = createRefusalCounter({
+    log,
+    count: (one) => countRefused(db, one, clock.now()),
+  })
+  hono.route('/', otlpRoute({ ...otlpDeps(app), onRefused }))
   // Opened by its first request: whoever does not use it does not pay for it.
   let proxy: Promise<OpenProxy> | undefined
   hono.all('/proxy/*', async (c) => {
@@ -84,6 +92,7 @@ export function createSidePort(app: App): {
   })
   return {
     hono,
+    onRefused,
     async close() {
       await mcp.close()
       await (await proxy)?.close()
@@ -98,9 +107,10 @@ export function createSidePort(app: App): {
 export async function openSidePort(app: App): Promise<SidePort> {
   const { host, port } = app.config
   await refuseOpenBind(app)
-  const { hono, close } = createSidePort(app)
+  const { hono, onRefused, close } = createSidePort(app)
   // Its own Response in place of the global one would answer where the proxy has answered already.
   const server = createServer(getRequestListener(hono.fetch, { overrideGlobalObjects: false }))
+  noticeGrpc(server, () => onRefused({ signal: null, status: 505, user_agent: '' }))
   server.headersTimeout = 20_000
   server.requestTimeout = 60_000
   server.keepAliveTimeout = 65_000
@@ -216,7 +226,6 @@ function otlpDeps(app: App): Parameters<typeof otlpRoute>[0] {
         ? { status: auth.status, message: auth.problem, headers: auth.headers }
         : { id: auth.token, name: auth.clientId }
     },
-    onRefused: createRefusalCounter({ log, count: (one) => countRefused(db, one, clock.now()) }),
   }
 }
 

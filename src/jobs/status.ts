@@ -8,6 +8,7 @@ import { VERSION } from '../version.ts'
 import { listRefusalProblems } from './refusals.ts'
 import { OWNER_LEASE } from './scheduler.ts'
 import { isSyncing } from './sync.ts'
+import { listTelemetryGaps, type TelemetryGaps } from './telemetry-gaps.ts'
 
 export type StreamReport = {
   readonly stream: string
@@ -39,6 +40,8 @@ export type ReceiverReport = {
   readonly ignored: number
   readonly rejected: number
   readonly last_received_at: string
+  /** On a client's latest row: what it could send as well. */
+  readonly missing: string | null
 }
 
 export type StatusReport = {
@@ -74,7 +77,8 @@ export async function reportStatus(app: App): Promise<StatusReport> {
       streams,
     })
   }
-  const receivers = await listReceivers(db)
+  const gaps = await listTelemetryGaps(db, clock.now())
+  const receivers = await listReceivers(db, gaps)
   const side_port = owner ? sidePortOf(owner.detail) : null
   return {
     version: VERSION,
@@ -91,6 +95,7 @@ export async function reportStatus(app: App): Promise<StatusReport> {
       ...(await emptiedProblems(db)),
       ...emptyProblems(reports, receivers),
       ...(await listRefusalProblems(db, clock.now())),
+      ...gaps.problems,
       ...portProblems(owner?.detail),
     ],
     as_of: isoTime(clock.now()),
@@ -233,7 +238,7 @@ function emptyProblems(
   ]
 }
 
-async function listReceivers(db: Db): Promise<ReceiverReport[]> {
+async function listReceivers(db: Db, { missing }: TelemetryGaps): Promise<ReceiverReport[]> {
   const rows = await db
     .selectFrom('receiver')
     .selectAll()
@@ -242,7 +247,12 @@ async function listReceivers(db: Db): Promise<ReceiverReport[]> {
     .orderBy('last_received_at', 'desc')
     .limit(50)
     .execute()
-  return rows.map((row) => ({ ...row, last_received_at: isoTime(row.last_received_at) }))
+  const latest = new Map(rows.toReversed().map((row) => [row.client, row]))
+  return rows.map((row) => ({
+    ...row,
+    last_received_at: isoTime(row.last_received_at),
+    missing: (latest.get(row.client) === row && missing.get(row.client)) || null,
+  }))
 }
 
 function sidePortOf(detail: string): string | null {

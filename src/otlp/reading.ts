@@ -15,6 +15,8 @@ export type Count = {
   ignored: number
   rejected: number
   skewed: number
+  /** Of the rejected, points of metrics that did not tell their temporality. */
+  without_temporality: number
 }
 
 /** What a batch says, before anything of it is written. */
@@ -36,7 +38,14 @@ export function countOf({ counts }: Reading, client: Client | undefined): Count 
   const name = client ? (client.id ?? 'other') : ''
   const known = counts.get(name)
   if (known) return known
-  const count = { accepted: 0, duplicates: 0, ignored: 0, rejected: 0, skewed: 0 }
+  const count = {
+    accepted: 0,
+    duplicates: 0,
+    ignored: 0,
+    rejected: 0,
+    skewed: 0,
+    without_temporality: 0,
+  }
   counts.set(name, count)
   return count
 }
