@@ -121,9 +121,14 @@ export async function openBook(given: Partial<BookDeps> = {}) {
     db,
     clock,
     book: (batch: Batch, token: Sender = null) => book(batch, { received_at: clock.now(), token }),
-    spend: (group_by: GroupBy[] = [], filter: Record<string, string[]> = {}, compare = false) =>
+    spend: (
+      group_by: GroupBy[] = [],
+      filter: Record<string, string[]> = {},
+      compare = false,
+      { from = '2026-11-01' } = {},
+    ) =>
       answerSpend(db, {
-        period: resolvePeriod({ from: '2026-11-01', to: '2026-12-01' }, clock.now(), 'UTC'),
+        period: resolvePeriod({ from, to: '2026-12-01' }, clock.now(), 'UTC'),
         group_by,
         filter,
         basis: 'best',
