@@ -68,7 +68,7 @@ export function span(
     attributes: bag(attributes),
     name,
     trace_id: '0af7651916cd43dd8448eb211c80319c',
-    span_id: sha256(service, name, JSON.stringify(attributes)).slice(0, 16),
+    span_id: Buffer.from(sha256(service, name, JSON.stringify(attributes))).toString('hex', 0, 8),
     parent_span_id: '',
     start_ns: ns(NOW - 62_000),
     end_ns: ns(NOW - 60_000),
