@@ -1,24 +1,20 @@
 import { createServer, type Server } from 'node:http'
 import { getRequestListener, type HttpBindings } from '@hono/node-server'
-import {
-  hostHeaderValidation,
-  localhostHostValidation,
-  localhostOriginValidation,
-  originValidation,
-} from '@modelcontextprotocol/hono'
+import { hostHeaderValidation, originValidation } from '@modelcontextprotocol/hono'
 import { createMcpHandler } from '@modelcontextprotocol/server'
 import { Hono, type MiddlewareHandler } from 'hono'
 import type { App } from './app.ts'
 import { UserError } from './errors.ts'
 import { newId } from './ids.ts'
-import { connectProvider } from './jobs/connect.ts'
+import { connectDeps } from './jobs/connect-deps.ts'
 import { isTokenProblem, type Scope, verifyAccessToken } from './keys/access-token.ts'
 import { countRefused } from './ledger/receiver.ts'
-import type { OpenProxy } from './open-proxy.ts'
 import { createBookAll } from './otlp/book.ts'
 import { noticeGrpc } from './otlp/grpc.ts'
 import { createRefusalCounter } from './otlp/refusals.ts'
 import { otlpRoute } from './otlp/route.ts'
+import { SIEVES } from './otlp/sieve.ts'
+import { createProxyDoor } from './proxy-door.ts'
 import { createMcpServer } from './server.ts'
 import { createSubscriptionBus } from './subscription-bus.ts'
 import { connectRoute } from './ui/connect-page.ts'
@@ -66,16 +62,6 @@ export function createSidePort(app: App): {
     count: (one) => countRefused(db, one, clock.now()),
   })
   hono.route('/', otlpRoute({ ...otlpDeps(app), onRefused }))
-  // Opened by its first request: whoever does not use it does not pay for it.
-  let proxy: Promise<OpenProxy> | undefined
-  hono.all('/proxy/*', async (c) => {
-    proxy ??= import('./open-proxy.ts').then(({ openProxy }) => openProxy(app))
-    // What could not be opened may open at the next request.
-    proxy.catch(() => {
-      proxy = undefined
-    })
-    return (await proxy).hono.fetch(c.req.raw, c.env)
-  })
   hono.notFound((c) =>
     c.text(
       'Nothing is here. Outlay answers at /mcp, /v1/logs, /proxy/<provider> and /healthz.\n',
@@ -95,7 +81,6 @@ export function createSidePort(app: App): {
     onRefused,
     async close() {
       await mcp.close()
-      await (await proxy)?.close()
     },
   }
 }
@@ -108,13 +93,17 @@ export async function openSidePort(app: App): Promise<SidePort> {
   const { host, port } = app.config
   await refuseOpenBind(app)
   const { hono, onRefused, close } = createSidePort(app)
-  // Its own Response in place of the global one would answer where the proxy has answered already.
-  const server = createServer(getRequestListener(hono.fetch, { overrideGlobalObjects: false }))
+  const door = createProxyDoor(app, allowedHosts(app))
+  const answer = getRequestListener(hono.fetch)
+  const server = createServer((incoming, outgoing) => {
+    if (!door.take(incoming, outgoing)) void answer(incoming, outgoing)
+  })
   noticeGrpc(server, () => onRefused({ signal: null, status: 505, user_agent: '' }))
   server.headersTimeout = 20_000
   server.requestTimeout = 60_000
   server.keepAliveTimeout = 65_000
   await listen(server, host, port)
+  await door.resume()
   const address = server.address()
   const bound = typeof address === 'object' && address ? address.port : port
   return {
@@ -122,6 +111,7 @@ export async function openSidePort(app: App): Promise<SidePort> {
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       await close()
+      await door.close()
       server.closeAllConnections()
       await closed
     },
@@ -166,11 +156,13 @@ async function hasToken({ db, clock }: App): Promise<boolean> {
 }
 
 /** Against DNS rebinding and foreign pages: https://modelcontextprotocol.io/specification/2026-07-28 */
-function hostGuards({ config }: App): MiddlewareHandler[] {
-  const hosts = [...config.allowed_hosts]
-  if (hosts.length === 0) return [localhostHostValidation(), localhostOriginValidation()]
-  const names = [...hosts, ...LOOPBACK]
+function hostGuards(app: App): MiddlewareHandler[] {
+  const names = allowedHosts(app)
   return [hostHeaderValidation(names), originValidation(names)]
+}
+
+function allowedHosts({ config }: App): string[] {
+  return [...config.allowed_hosts, ...LOOPBACK]
 }
 
 type AuthInfo = { token: string; clientId: string; scopes: string[]; expiresAt: number }
@@ -219,34 +211,13 @@ function otlpDeps(app: App): Parameters<typeof otlpRoute>[0] {
       tags: app.config.tags,
       policy: app.policy,
     }),
+    sieves: SIEVES,
     async authorize(header) {
       if (is_open && !/\bol[kt]_/.test(header ?? '')) return null
       const auth = await authenticate(app, header, 'ingest')
       return 'problem' in auth
         ? { status: auth.status, message: auth.problem, headers: auth.headers }
         : { id: auth.token, name: auth.clientId }
-    },
-  }
-}
-
-function connectDeps(app: App): Parameters<typeof connectRoute>[0] {
-  return {
-    db: app.db,
-    clock: app.clock,
-    describe: (id) => {
-      const provider = app.providers.find((one) => one.id === id)
-      return provider?.admin
-        ? {
-            name: provider.name,
-            kind: provider.admin.key_help.kind,
-            note: provider.admin.key_help.note,
-            url: provider.admin.key_help.url,
-          }
-        : undefined
-    },
-    connect: async ({ provider, name, key }) => {
-      const one = await connectProvider(app, { provider, name, key, actor: 'connect page' })
-      return { organization_name: one.organization_name, fingerprint: one.fingerprint }
     },
   }
 }

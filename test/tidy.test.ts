@@ -41,6 +41,7 @@ const ENTRANCES = [
   'side-port',
   'runtime',
   'open-proxy',
+  'proxy-door',
   'subscriptions',
   'subscription-bus',
   'main',

@@ -83,9 +83,8 @@ type Reader = {
 
 function createReader(api: Api, meter: Meter, { content_type, onEvent }: TapOptions): Reader {
   if (/^text\/event-stream\b/i.test(content_type)) return createStreamReader(api, meter, onEvent)
-  if (/jsonl|x-ndjson/i.test(content_type)) return createBodyReader(api, meter, readLines)
-  if (/\bjson\b/i.test(content_type) || content_type === '')
-    return createBodyReader(api, meter, readBody)
+  if (/jsonl|x-ndjson/i.test(content_type)) return createLineReader(meter)
+  if (/\bjson\b/i.test(content_type) || content_type === '') return createBodyReader(api, meter)
   return SILENT
 }
 
@@ -208,8 +207,8 @@ function createTextEstimate(api: Api) {
   }
 }
 
-/** One document, or a JSON list that comes in pieces, or lines of JSON. */
-function createBodyReader(api: Api, meter: Meter, readWhole: typeof readBody): Reader {
+/** One document, or a JSON list that comes in pieces. */
+function createBodyReader(api: Api, meter: Meter): Reader {
   let chunks: Buffer[] = []
   let size = 0
   let text_bytes = 0
@@ -226,7 +225,7 @@ function createBodyReader(api: Api, meter: Meter, readWhole: typeof readBody): R
       const bytes = chunks.length === 1 && first ? first : Buffer.concat(chunks)
       chunks = []
       try {
-        const value = readWhole(api, meter, bytes)
+        const value = readBody(api, meter, bytes)
         if (isObject(value)) text_bytes = Buffer.byteLength(api.readText(value))
         else if (value === undefined && meter.reading() === null)
           problem = 'the answer is not what it says it is'
@@ -252,11 +251,40 @@ function readBody(api: Api, meter: Meter, bytes: Buffer): unknown {
   return value
 }
 
-function readLines(_: Api, meter: Meter, bytes: Buffer): unknown {
-  const values = bytes.toString().split('\n').map(parseJson)
-  takeAll(meter, values)
-  return values
+/** Lines of JSON, of which there can be more than fit into memory: each is read as it comes. */
+function createLineReader(meter: Meter): Reader {
+  let rest: Buffer[] = []
+  let size = 0
+  let problem: string | null = null
+  function read(): void {
+    const value = parseJson(Buffer.concat(rest).toString())
+    rest = []
+    size = 0
+    if (isObject(value)) meter.take(value)
+  }
+  function keep(part: Buffer): void {
+    size += part.length
+    if (size <= KEEP_BYTES_MAX) rest.push(part)
+    else problem = 'a line of the answer is too long'
+  }
+  return {
+    feed(chunk) {
+      let at = 0
+      for (let end = chunk.indexOf(LF); end >= 0; end = chunk.indexOf(LF, at)) {
+        keep(chunk.subarray(at, end))
+        read()
+        at = end + 1
+      }
+      keep(chunk.subarray(at))
+    },
+    end: read,
+    hasEnded: () => false,
+    textBytes: () => 0,
+    problem: () => problem,
+  }
 }
+
+const LF = 0x0a
 
 function takeAll(meter: Meter, values: readonly unknown[]): void {
   for (const one of values) if (isObject(one)) meter.take(one)

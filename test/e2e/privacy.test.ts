@@ -3,9 +3,10 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Signal } from '../../src/otlp/decode-batch.ts'
 import { makeHome, programEnv, startServe, stopProgram } from '../helpers/program.ts'
+import { toProtobuf } from '../otlp/descriptors.ts'
 import { JSON_TYPE, PROTOBUF, send } from '../otlp/fixture.ts'
 import { logRecord, logs, metrics, ns, point, span, traces } from '../otlp/telemetry.ts'
-import { type Json, toProtobuf, toRequest } from '../otlp/transcode.ts'
+import { type Json, toRequest } from '../otlp/transcode.ts'
 
 const PLANTED = 'PLANTED: read /home/ada/taxes.pdf with sk-ant-api03-planted'
 const USAGE = { model: 'claude-sonnet-4-5', input_tokens: 5, output_tokens: 1 }

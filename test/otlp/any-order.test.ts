@@ -3,7 +3,9 @@ import { expect, test } from 'vitest'
 import { HOUR_MS } from '../../src/clock.ts'
 import { rebuildEntries } from '../../src/ledger/rebuild.ts'
 import { decode } from '../../src/otlp/decode.ts'
+import { SIEVES } from '../../src/otlp/sieve.ts'
 import type { Batch } from '../../src/otlp/signal.ts'
+import { toProtobuf } from './descriptors.ts'
 import {
   catalog,
   logRecord,
@@ -16,7 +18,7 @@ import {
   span,
   traces,
 } from './telemetry.ts'
-import { toProtobuf, toRequest } from './transcode.ts'
+import { toRequest } from './transcode.ts'
 
 /** Sessions told of by logs, metrics and spans, each wholly or in part; a hundred items in all. */
 function corpus(): Batch[] {
@@ -104,8 +106,8 @@ function overWire(batch: Batch, is_json: boolean): Batch {
   const { signal } = batch
   const request = toRequest(batch)
   const decoded = is_json
-    ? decode(signal, 'json', Buffer.from(JSON.stringify(request)))
-    : decode(signal, 'protobuf', toProtobuf(signal, request))
+    ? decode(signal, 'json', Buffer.from(JSON.stringify(request)), SIEVES[signal])
+    : decode(signal, 'protobuf', toProtobuf(signal, request), SIEVES[signal])
   expect(decoded.rejected).toBe(0)
   return decoded.batch
 }

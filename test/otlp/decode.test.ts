@@ -4,7 +4,7 @@ import { decode } from '../../src/otlp/decode.ts'
 import type { Signal } from '../../src/otlp/decode-batch.ts'
 import { TEXT_LENGTH_MAX } from '../../src/otlp/limits.ts'
 import type { Attributes } from '../../src/otlp/signal.ts'
-import { toProtobuf } from './transcode.ts'
+import { toProtobuf } from './descriptors.ts'
 import { attribute, logsBody } from './wire.ts'
 
 const instant = fc.bigInt(0n, 2n ** 64n - 1n).map(String)

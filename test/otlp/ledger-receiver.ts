@@ -1,9 +1,11 @@
 import { createBookAll } from '../../src/otlp/book.ts'
 import type { Signal } from '../../src/otlp/decode-batch.ts'
 import type { BookAll } from '../../src/otlp/inbox.ts'
+import { SIEVES } from '../../src/otlp/sieve.ts'
+import { toProtobuf } from './descriptors.ts'
 import { type Answer, JSON_TYPE, PROTOBUF, send, startReceiver } from './fixture.ts'
 import { catalog, openBook } from './telemetry.ts'
-import { type Json, toProtobuf } from './transcode.ts'
+import type { Json } from './transcode.ts'
 
 export const ENCODINGS = ['protobuf', 'JSON'] as const
 export type EncodingName = (typeof ENCODINGS)[number]
@@ -13,7 +15,7 @@ export async function openLedgerReceiver(around: (bookAll: BookAll) => BookAll =
   const ledger = await openBook()
   const { db, clock } = ledger
   const bookAll = around(createBookAll({ db, clock, catalog: async () => catalog }))
-  const { url } = await startReceiver({ bookAll, clock })
+  const { url } = await startReceiver({ bookAll, clock, sieves: SIEVES })
   return {
     ...ledger,
     url,
