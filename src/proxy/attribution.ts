@@ -93,11 +93,16 @@ function metadataOf(headers: IncomingHttpHeaders): Record<string, string> {
   )
 }
 
+/**
+ * A sub-agent of Codex has a thread of its own in the session of its root. Its telemetry and its log go by
+ * the thread, and would count again beside a session.
+ */
 function codexSession(headers: IncomingHttpHeaders): string | undefined {
   const metadata = headers['x-codex-turn-metadata']
-  return typeof metadata === 'string'
-    ? /"session_id"\s*:\s*"([\w-]{8,64})"/.exec(metadata)?.[1]
-    : undefined
+  if (typeof metadata !== 'string') return undefined
+  const idOf = (name: string) =>
+    new RegExp(`"${name}"\\s*:\\s*"([\\w-]{8,64})"`).exec(metadata)?.[1]
+  return idOf('thread_id') ?? idOf('session_id')
 }
 
 const CLIENTS: readonly (readonly [agent: RegExp, client: string])[] = [
