@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type BenchOptions, type Figure, findProgram, runScript } from './bench.ts'
+import { cpuSecondsOf, rssMb } from './process.ts'
 
 type Variant = {
   readonly name: string
@@ -55,7 +56,6 @@ export async function run({ is_smoke }: BenchOptions): Promise<Figure[]> {
 }
 
 const CHAT = '/v1/chat/completions'
-const CLOCK_TICKS_PER_S = 100
 
 function body(is_stream: boolean): string {
   const messages = [{ role: 'user', content: 'word '.repeat(100) }]
@@ -202,28 +202,17 @@ type Work = { body: string; connections: number; requests: number; headers: Reco
 
 async function load(variant: Variant, work: Work): Promise<Measured> {
   const requests = Math.max(Math.round(work.requests), work.connections)
-  const before = cpuTicks(variant.pid)
+  const before = cpuSecondsOf(variant.pid)
   const { url, path } = variant
   const headers = { 'content-type': 'application/json', ...variant.headers, ...work.headers }
   const spec = { url, path, headers, body: work.body, connections: work.connections, requests }
   const loaded = await runScript<Loaded>('proxy-load.ts', [JSON.stringify(spec)], {})
-  const ticks = cpuTicks(variant.pid) - before
+  const cpu_s = cpuSecondsOf(variant.pid) - before
   return {
     ...loaded,
-    cpu_us: (ticks / CLOCK_TICKS_PER_S / requests) * 1e6,
-    rss_mb: peakRss(variant.pid),
+    cpu_us: (cpu_s / requests) * 1e6,
+    rss_mb: rssMb(variant.pid, 'peak'),
   }
-}
-
-/** User and system time of a process, in clock ticks: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html */
-function cpuTicks(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-  return Number(fields[11]) + Number(fields[12])
-}
-
-function peakRss(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-  return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024
 }
 
 async function startNode(script: string, args: readonly string[], children: ChildProcess[]) {
