@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 
 /** A random id with a prefix that says what it names: `con_3f9k…`. 120 bits. */
 export function newId(prefix: string): string {
@@ -11,7 +11,7 @@ export function newSecret(): string {
 }
 
 export function sha256(...parts: readonly string[]): string {
-  return createHash('sha256').update(parts.join('\u001f')).digest('base64url')
+  return hash('sha256', parts.join('\u001f'), 'base64url')
 }
 
 /** A number in [0, 1) for jitter. Nothing that must be unpredictable may use it. */
