@@ -67,20 +67,31 @@ function readGenerate(body: JsonObject, text: string, path: PathParams): Ask {
   }
 }
 
-/** Each chunk carries the running total; early ones lack counts that are not known yet. */
+/**
+ * Each chunk carries the running total; early ones lack counts that are not known yet. Searches are in no
+ * count: Gemini 3 is billed by the query, beyond what a project has free; older models by the prompt, for
+ * which there is no price of a query. https://ai.google.dev/gemini-api/docs/pricing
+ */
 function generateMeter(): Meter {
   let usage: JsonObject = {}
   let model: string | null = null
   const queries = new Set<string>()
+  let has_maps = false
   const read = (value: JsonObject) => {
     model = textAt(value, 'modelVersion') ?? model
-    for (const candidate of listAt(value, 'candidates'))
+    for (const candidate of listAt(value, 'candidates')) {
       for (const query of listAt(candidate, 'groundingMetadata', 'webSearchQueries'))
         queries.add(String(query))
+      has_maps ||= listAt(candidate, 'groundingMetadata', 'groundingChunks').some((chunk) =>
+        isObject(valueAt(chunk, 'maps')),
+      )
+    }
     const said = value['usageMetadata']
     if (!isObject(said)) return null
     usage = { ...usage, ...said }
-    return generateReading(usage, model, queries.size)
+    const reading = generateReading(usage, model, queries.size)
+    // Maps have a fee of their own, of which there is no count: the tokens alone are too little.
+    return has_maps ? { ...reading, is_consistent: false } : reading
   }
   return createMeter(read, undefined, (value) => {
     const candidates = listAt(value, 'candidates')
