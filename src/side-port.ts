@@ -1,11 +1,6 @@
 import { createServer, type Server } from 'node:http'
 import { getRequestListener, type HttpBindings } from '@hono/node-server'
-import {
-  hostHeaderValidation,
-  localhostHostValidation,
-  localhostOriginValidation,
-  originValidation,
-} from '@modelcontextprotocol/hono'
+import { hostHeaderValidation, originValidation } from '@modelcontextprotocol/hono'
 import { createMcpHandler } from '@modelcontextprotocol/server'
 import { Hono, type MiddlewareHandler } from 'hono'
 import type { App } from './app.ts'
@@ -13,13 +8,11 @@ import { UserError } from './errors.ts'
 import { newId } from './ids.ts'
 import { connectDeps } from './jobs/connect-deps.ts'
 import { isTokenProblem, type Scope, verifyAccessToken } from './keys/access-token.ts'
-import { hasPendingUsage } from './ledger/pending-usage.ts'
 import { countRefused } from './ledger/receiver.ts'
-import type { OpenProxy } from './open-proxy.ts'
 import { createBookAll } from './otlp/book.ts'
-import { createPolicy } from './otlp/policy.ts'
 import { createRefusalCounter } from './otlp/refusals.ts'
 import { otlpRoute } from './otlp/route.ts'
+import { createProxyDoor } from './proxy-door.ts'
 import { createMcpServer } from './server.ts'
 import { createSubscriptionBus } from './subscription-bus.ts'
 import { connectRoute } from './ui/connect-page.ts'
@@ -33,7 +26,6 @@ const LOOPBACK = ['127.0.0.1', 'localhost', '::1', '[::1]']
 /** OTLP, MCP over HTTP and the pages, as one Hono app; the caller gives it a socket. */
 export function createSidePort(app: App): {
   hono: Hono<{ Bindings: HttpBindings }>
-  resume(): Promise<void>
   close(): Promise<void>
 } {
   const hono = new Hono<{ Bindings: HttpBindings }>()
@@ -61,17 +53,6 @@ export function createSidePort(app: App): {
   hono.route('/', secretRoute(app))
   hono.route('/', connectRoute(connectDeps(app)))
   hono.route('/', otlpRoute(otlpDeps(app)))
-  // Opened by its first request: whoever does not use it does not pay for it.
-  let proxy: Promise<OpenProxy> | undefined
-  const openOnce = () => {
-    proxy ??= import('./open-proxy.ts').then(({ openProxy }) => openProxy(app))
-    // What could not be opened may open at the next request.
-    proxy.catch(() => {
-      proxy = undefined
-    })
-    return proxy
-  }
-  hono.all('/proxy/*', async (c) => (await openOnce()).hono.fetch(c.req.raw, c.env))
   hono.notFound((c) =>
     c.text(
       'Nothing is here. Outlay answers at /mcp, /v1/logs, /proxy/<provider> and /healthz.\n',
@@ -88,13 +69,8 @@ export function createSidePort(app: App): {
   })
   return {
     hono,
-    /** Jobs that an earlier process left behind are asked after, whether or not a request comes. */
-    async resume() {
-      if (await hasPendingUsage(app.db)) await openOnce()
-    },
     async close() {
       await mcp.close()
-      await (await proxy)?.close()
     },
   }
 }
@@ -106,14 +82,17 @@ export function createSidePort(app: App): {
 export async function openSidePort(app: App): Promise<SidePort> {
   const { host, port } = app.config
   await refuseOpenBind(app)
-  const { hono, resume, close } = createSidePort(app)
-  // Its own Response in place of the global one would answer where the proxy has answered already.
-  const server = createServer(getRequestListener(hono.fetch, { overrideGlobalObjects: false }))
+  const { hono, close } = createSidePort(app)
+  const door = createProxyDoor(app, allowedHosts(app))
+  const answer = getRequestListener(hono.fetch)
+  const server = createServer((incoming, outgoing) => {
+    if (!door.take(incoming, outgoing)) void answer(incoming, outgoing)
+  })
   server.headersTimeout = 20_000
   server.requestTimeout = 60_000
   server.keepAliveTimeout = 65_000
   await listen(server, host, port)
-  await resume()
+  await door.resume()
   const address = server.address()
   const bound = typeof address === 'object' && address ? address.port : port
   return {
@@ -121,6 +100,7 @@ export async function openSidePort(app: App): Promise<SidePort> {
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       await close()
+      await door.close()
       server.closeAllConnections()
       await closed
     },
@@ -165,11 +145,13 @@ async function hasToken({ db, clock }: App): Promise<boolean> {
 }
 
 /** Against DNS rebinding and foreign pages: https://modelcontextprotocol.io/specification/2026-07-28 */
-function hostGuards({ config }: App): MiddlewareHandler[] {
-  const hosts = [...config.allowed_hosts]
-  if (hosts.length === 0) return [localhostHostValidation(), localhostOriginValidation()]
-  const names = [...hosts, ...LOOPBACK]
+function hostGuards(app: App): MiddlewareHandler[] {
+  const names = allowedHosts(app)
   return [hostHeaderValidation(names), originValidation(names)]
+}
+
+function allowedHosts({ config }: App): string[] {
+  return [...config.allowed_hosts, ...LOOPBACK]
 }
 
 type AuthInfo = { token: string; clientId: string; scopes: string[]; expiresAt: number }
@@ -216,7 +198,7 @@ function otlpDeps(app: App): Parameters<typeof otlpRoute>[0] {
       clock,
       catalog: app.catalog,
       tags: app.config.tags,
-      policy: createPolicy(app.config.home),
+      policy: app.policy,
     }),
     async authorize(header) {
       if (is_open && !/\bol[kt]_/.test(header ?? '')) return null

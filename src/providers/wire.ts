@@ -61,6 +61,8 @@ export type Api = {
   readonly name: string
   /** What a request asks for. `text` is the body as it came, for cheap searches. */
   readRequest(body: JsonObject, text: string, path: PathParams): Ask
+  /** Where an answer names itself, the first event of a stream as well: the id that telemetry tells too. */
+  readonly answer_ids?: readonly (readonly string[])[]
   /** An event whose data has none of these members, or only null, is not parsed. */
   readonly markers: readonly string[]
   /** After an event that contains this text, no usage follows. */

@@ -1,6 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { HttpBindings } from '@hono/node-server'
-import { Hono } from 'hono'
 import type { Gate } from '../budgets/admission.ts'
 import type { Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
@@ -38,11 +36,15 @@ export type ProxyState = {
 
 const POLL_EVERY_MS = 5_000
 
-/** The routes of the proxy, and its connections to providers. `close` ends what still runs. */
-export function proxyRoute(deps: ProxyDeps): {
-  hono: Hono<{ Bindings: HttpBindings }>
+export type ProxyRoute = {
+  /** Answers a request whose path is below the proxy's mount, straight to its socket. */
+  handle(incoming: IncomingMessage, outgoing: ServerResponse): void
+  /** Ends what still runs. */
   close(): Promise<void>
-} {
+}
+
+/** The routes of the proxy, and its connections to providers. */
+export function proxyRoute(deps: ProxyDeps): ProxyRoute {
   const state: ProxyState = {
     deps,
     limiter: createLimiter(),
@@ -50,19 +52,6 @@ export function proxyRoute(deps: ProxyDeps): {
     without_usage_option: new Set(),
   }
   const running = new Set<Promise<void>>()
-  function track(work: Promise<void>): void {
-    running.add(work)
-    void work.finally(() => running.delete(work))
-  }
-  const sent = alreadySent()
-  const hono = new Hono<{ Bindings: HttpBindings }>()
-  hono.all('/proxy/*', async (c) => {
-    // Hono answers HEAD itself, with the headers of what it is given.
-    if (c.env.incoming.method === 'HEAD')
-      return new Response(null, await head(state, c.env.incoming))
-    track(serve(state, c.env.incoming, c.env.outgoing))
-    return sent
-  })
   let polling: Promise<void> | undefined
   const poll = setInterval(() => {
     polling ??= pollAndLog(state).finally(() => {
@@ -71,24 +60,17 @@ export function proxyRoute(deps: ProxyDeps): {
   }, POLL_EVERY_MS)
   poll.unref()
   return {
-    hono,
+    handle(incoming, outgoing) {
+      const work = serve(state, incoming, outgoing)
+      running.add(work)
+      void work.finally(() => running.delete(work))
+    },
     async close() {
       clearInterval(poll)
       await state.upstreams.close()
       await Promise.allSettled([...running, polling])
     },
   }
-}
-
-/**
- * Tells the listener that the socket is taken care of. The package's own constant does so only when it
- * is loaded before the first listener is made, which puts a lighter class in the place of `Response`: of
- * that class it is an answer like any other, and is sent, empty. A look at the body makes it a real one.
- */
-function alreadySent(): Response {
-  const response = new Response(null, { headers: { 'x-hono-already-sent': 'true' } })
-  void response.body
-  return response
 }
 
 async function pollAndLog(state: ProxyState): Promise<void> {
@@ -106,6 +88,9 @@ async function serve(
   let target: Target | undefined
   try {
     target = await findTarget(state, incoming.url ?? '')
+    // Clients look whether anything is there before they send a key.
+    if (incoming.method === 'HEAD')
+      return void outgoing.writeHead(target?.is_root ? 200 : 404).end()
     if (!target) return sendUnknownMount(outgoing)
     if (incoming.headers.upgrade !== undefined && incoming.headers['sec-websocket-key'])
       throw new Refusal('upgrade_refused', 'Outlay does not forward WebSockets. Use HTTP.')
@@ -129,12 +114,6 @@ async function findTarget({ upstreams }: ProxyState, url: string): Promise<Targe
   const id = at.name ?? at.mount
   const wire = await upstreams.findWire(id, at.name !== null)
   return wire && createTarget(id, wire, at)
-}
-
-/** Clients look whether anything is there before they send a key. */
-async function head(state: ProxyState, { url = '' }: IncomingMessage): Promise<ResponseInit> {
-  const target = await findTarget(state, url)
-  return { status: target?.is_root ? 200 : 404 }
 }
 
 function sendRoot(outgoing: ServerResponse, { provider }: Target): void {

@@ -41,14 +41,15 @@ const JOB_DEADLINE_MS = 30 * 3_600_000
 
 /** Books a forwarded request, whatever became of it: on disk when it returns. */
 export async function settle(deps: JobDeps, booking: Booking, outcome: Outcome): Promise<void> {
-  const event = { ...booking.event, request_id: outcome.provider_request_id }
   const { tap } = outcome
+  const asked = { ...booking.event, request_id: outcome.provider_request_id }
   if (booking.rule !== 'metered' || outcome.status >= 400) {
-    await settleFree(deps, { ...booking, event })
+    await settleFree(deps, { ...booking, event: asked })
     if (booking.rule === 'told_later' && tap && outcome.status < 400)
       await settleTold(deps, booking, tap)
     return
   }
+  const event = { ...asked, response_id: tap?.answerId() ?? null }
   const job = booking.ask.is_background ? tap?.meter.job() : null
   if (job && !job.is_over) {
     const pending = pendingOf({ ...booking, event }, job.id)

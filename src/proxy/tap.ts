@@ -4,7 +4,7 @@ import {
   createInflate,
   createZstdDecompress,
 } from 'node:zlib'
-import { type Api, isObject, type JsonObject, type Meter } from '../providers/wire.ts'
+import { type Api, isObject, type JsonObject, type Meter, textAt } from '../providers/wire.ts'
 import { findLastObject, hasMember, parseJson } from './json-bytes.ts'
 import { createSseSplitter, type SseSplitter } from './sse.ts'
 
@@ -19,6 +19,8 @@ export type Tap = {
   /** Frees a decoder when the answer is over before its end. */
   close(): void
   readonly meter: Meter
+  /** What the answer calls itself; null where it does not. */
+  answerId(): string | null
   /** Whether the stream has said all that it will say of usage. */
   hasEnded(): boolean
   /** Bytes of the model's text that were seen. */
@@ -39,7 +41,8 @@ const PARSE_BYTES_MAX = 8 * 1024 * 1024
 const KEEP_BYTES_MAX = 64 * 1024 * 1024
 const DECODED_BYTES_MAX = 64 * 1024 * 1024
 
-export function createTap(api: Api, meter: Meter, options: TapOptions): Tap {
+export function createTap(api: Api, counter: Meter, options: TapOptions): Tap {
+  const { meter, answerId } = withAnswerId(api, counter)
   const reader = createReader(api, meter, options)
   const tap: Tap = {
     feed: (chunk) => reader.feed(chunk),
@@ -48,12 +51,26 @@ export function createTap(api: Api, meter: Meter, options: TapOptions): Tap {
     },
     close() {},
     meter,
+    answerId,
     hasEnded: () => reader.hasEnded(),
     textBytes: () => reader.textBytes(),
     problem: () => reader.problem(),
   }
   const encoding = options.content_encoding.trim().toLowerCase()
   return encoding === '' || encoding === 'identity' ? tap : decodeFirst(tap, encoding)
+}
+
+const ANSWER_ID_LENGTH_MAX = 256
+
+/** The same meter, and the first id among what it takes. */
+function withAnswerId({ answer_ids = [] }: Api, meter: Meter) {
+  let id: string | null = null
+  const take = (value: JsonObject) => {
+    for (const path of id === null ? answer_ids : []) id ??= textAt(value, ...path)
+    meter.take(value)
+  }
+  const answerId = () => (id === null || id.length > ANSWER_ID_LENGTH_MAX ? null : id)
+  return { meter: { ...meter, take }, answerId }
 }
 
 type Reader = {

@@ -1,9 +1,9 @@
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 
 /**
  * node proxy-far-end.ts – a provider that answers at once: JSON, or 50 events where the body asks for a
- * stream. `x-delay-ms` and `x-chunk-ms` slow it down. Prints its port.
+ * stream. `x-delay-ms` and `x-chunk-ms` slow it down. It works on bare sockets, so that it takes little of
+ * the machine that is measured. Prints its port.
  */
 const usage = {
   prompt_tokens: 120,
@@ -12,65 +12,79 @@ const usage = {
   prompt_tokens_details: { cached_tokens: 0 },
 }
 const about = { id: 'chatcmpl-1', model: 'gpt-5.4', service_tier: 'default', created: 1 }
+const message = { role: 'assistant', content: 'word '.repeat(200) }
 const json = Buffer.from(
   JSON.stringify({
     ...about,
     object: 'chat.completion',
-    choices: [
-      {
-        index: 0,
-        finish_reason: 'stop',
-        message: { role: 'assistant', content: 'word '.repeat(200) },
-      },
-    ],
+    choices: [{ index: 0, finish_reason: 'stop', message }],
     usage,
   }),
 )
-const chunk = (choices: unknown[], more: object = {}) =>
+const answer = Buffer.concat([
   Buffer.from(
-    `data: ${JSON.stringify({ ...about, object: 'chat.completion.chunk', choices, usage: null, ...more })}\n\n`,
-  )
+    `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${json.length}\r\n\r\n`,
+  ),
+  json,
+])
+const stream_head = Buffer.from(
+  'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n',
+)
+
+function chunk(choices: unknown[], more: object = {}): Buffer {
+  const event = { ...about, object: 'chat.completion.chunk', choices, usage: null, ...more }
+  return chunkOf(`data: ${JSON.stringify(event)}\n\n`)
+}
+
+function chunkOf(text: string): Buffer {
+  return Buffer.from(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`)
+}
+
 const events = [
   ...Array.from({ length: 48 }, (_, i) =>
     chunk([{ index: 0, delta: { content: `some words ${i}` }, finish_reason: null }]),
   ),
   chunk([], { usage }),
-  Buffer.from('data: [DONE]\n\n'),
+  Buffer.concat([chunkOf('data: [DONE]\n\n'), Buffer.from('0\r\n\r\n')]),
 ]
 
-const server = createServer((incoming, outgoing) => {
-  if (incoming.method === 'GET') {
-    outgoing.end('{"object":"list","data":[]}')
-    return
+function send(socket: Socket, head: string, body: Buffer): void {
+  const delay_ms = Number(/\r\nx-delay-ms: (\d+)/i.exec(head)?.[1] ?? 0)
+  const chunk_ms = Number(/\r\nx-chunk-ms: (\d+)/i.exec(head)?.[1] ?? 0)
+  const start = () => {
+    if (body.includes('"stream":true')) stream(socket, chunk_ms)
+    else socket.write(answer)
   }
-  const chunks: Buffer[] = []
-  incoming.on('data', (one: Buffer) => chunks.push(one))
-  incoming.on('end', () => {
-    const is_stream = Buffer.concat(chunks).includes('"stream":true')
-    const delay_ms = Number(incoming.headers['x-delay-ms'] ?? 0)
-    const chunk_ms = Number(incoming.headers['x-chunk-ms'] ?? 0)
-    const answer = () => {
-      if (!is_stream) {
-        outgoing.writeHead(200, {
-          'content-type': 'application/json',
-          'content-length': json.length,
-        })
-        outgoing.end(json)
-        return
-      }
-      outgoing.writeHead(200, { 'content-type': 'text/event-stream' })
-      let at = 0
-      const next = () => {
-        outgoing.write(events[at++])
-        if (at === events.length) outgoing.end()
-        else if (chunk_ms > 0) setTimeout(next, chunk_ms)
-        else setImmediate(next)
-      }
-      next()
-    }
-    if (delay_ms > 0) setTimeout(answer, delay_ms)
-    else answer()
+  if (delay_ms > 0) setTimeout(start, delay_ms)
+  else start()
+}
+
+function stream(socket: Socket, chunk_ms: number): void {
+  let at = 0
+  const next = () => {
+    const event = events[at++]
+    if (!event || socket.destroyed) return
+    socket.write(event)
+    if (chunk_ms > 0) setTimeout(next, chunk_ms)
+    else setImmediate(next)
+  }
+  socket.write(stream_head)
+  next()
+}
+
+const server = createServer((socket) => {
+  let waiting: Buffer = Buffer.alloc(0)
+  socket.setNoDelay(true)
+  socket.on('error', () => {})
+  socket.on('data', (part) => {
+    waiting = waiting.length === 0 ? part : Buffer.concat([waiting, part])
+    const head_end = waiting.indexOf('\r\n\r\n')
+    if (head_end < 0) return
+    const head = waiting.toString('latin1', 0, head_end)
+    const end = head_end + 4 + Number(/\r\ncontent-length: (\d+)/i.exec(head)?.[1] ?? 0)
+    if (waiting.length < end) return
+    send(socket, head, waiting.subarray(head_end + 4, end))
+    waiting = waiting.subarray(end)
   })
 })
-server.keepAliveTimeout = 600_000
 server.listen(0, '127.0.0.1', () => console.log((server.address() as AddressInfo).port))

@@ -1,5 +1,4 @@
 import { createServer, type Server } from 'node:http'
-import { getRequestListener } from '@hono/node-server'
 import type { Admission, AdmitRequest, Gate, Settlement } from '../../src/budgets/admission.ts'
 import { fixedClock, systemClock } from '../../src/clock.ts'
 import type { KeyProblem, ProxyKey } from '../../src/keys/proxy-key.ts'
@@ -165,7 +164,7 @@ export async function startProxy(options: ProxyOptions): Promise<TestProxy> {
     catalog: async () => catalog,
     ...options.deps,
   })
-  const server = createServer(getRequestListener(proxy.hono.fetch))
+  const server = createServer(proxy.handle)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()
   const port = typeof address === 'object' && address ? address.port : 0

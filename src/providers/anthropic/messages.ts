@@ -25,6 +25,7 @@ const SERVER_TOOL =
 export const messagesApi: Api = {
   name: 'messages',
   readRequest: readMessages,
+  answer_ids: [['message', 'id'], ['id']],
   markers: ['usage'],
   endings: ['"type":"message_stop"', '"type": "message_stop"'],
   createMeter: messagesMeter,

@@ -22,6 +22,7 @@ const UNBOUNDED_RESPONSES =
 export const responsesApi: Api = {
   name: 'responses',
   readRequest: readResponses,
+  answer_ids: [['response', 'id'], ['id']],
   markers: ['usage'],
   endings: ['response.completed', 'response.incomplete', 'response.failed'].flatMap((type) => [
     `"type":"${type}"`,

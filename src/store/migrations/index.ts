@@ -7,6 +7,7 @@ import { up as budgets } from './0005-budgets.ts'
 import { up as prunedHolds } from './0006-pruned-holds.ts'
 import { up as batchFiles } from './0007-batch-files.ts'
 import { up as connectKind } from './0008-connect-kind.ts'
+import { up as staleDays } from './0009-stale-days.ts'
 
 export type Migration = { readonly name: string; up(db: Kysely<unknown>): Promise<void> }
 
@@ -20,4 +21,5 @@ export const migrations: readonly Migration[] = [
   { name: '0006-pruned-holds', up: prunedHolds },
   { name: '0007-batch-files', up: batchFiles },
   { name: '0008-connect-kind', up: connectKind },
+  { name: '0009-stale-days', up: staleDays },
 ]
