@@ -1,6 +1,7 @@
 import type { AdmitRequest, BudgetState, Gate } from '../budgets/admission.ts'
 import { isoTime } from '../clock.ts'
 import { formatUsd } from '../money.ts'
+import { isObject, valueAt } from '../providers/wire.ts'
 import { affordableCap, type Bound, withCap } from './bound.ts'
 import { setMember } from './json-bytes.ts'
 import type { Prepared } from './prepare.ts'
@@ -9,7 +10,6 @@ import { Refusal } from './refusal.ts'
 export type Admitted = {
   readonly hold_id: string | null
   readonly bound: Bound | null
-  readonly bytes: Buffer
   /** The answer's limit, where the budgets hold no more than that. */
   readonly clamped_to: number | null
 }
@@ -24,21 +24,20 @@ export async function admitRequest(
   request: Omit<AdmitRequest, 'bound_nanos'>,
   bound: Bound | null,
 ): Promise<Admitted> {
-  const { bytes } = prepared
   const first = await gate.admit({ ...request, bound_nanos: bound?.nanos ?? null })
-  if (first.kind === 'admitted') return { hold_id: first.hold_id, bound, bytes, clamped_to: null }
+  if (first.kind === 'admitted') return { hold_id: first.hold_id, bound, clamped_to: null }
   const cap = bound && clampTo(prepared, bound, first)
   if (!bound || cap === null) throw refusalOf(first, prepared, bound)
   const smaller = withCap(bound, cap, prepared.ask)
   const second = await gate.admit({ ...request, bound_nanos: smaller.nanos })
   if (second.kind === 'denied') throw refusalOf(second, prepared, smaller)
-  const path = capPath(prepared)
-  return {
-    hold_id: second.hold_id,
-    bound: smaller,
-    bytes: setMember(bytes, path, String(cap)),
-    clamped_to: cap,
-  }
+  return { hold_id: second.hold_id, bound: smaller, clamped_to: cap }
+}
+
+/** The bytes with the limit that was held for, under every name that the client used for it. */
+export function clampBytes(bytes: Buffer, prepared: Prepared, cap: number | null): Buffer {
+  if (cap === null) return bytes
+  return capPaths(prepared).reduce((edited, path) => setMember(edited, path, String(cap)), bytes)
 }
 
 type Denied = Extract<Awaited<ReturnType<Gate['admit']>>, { kind: 'denied' }>
@@ -52,15 +51,13 @@ function clampTo({ key, api, ask, body }: Prepared, bound: Bound, denied: Denied
   return cap !== null && cap >= CLAMP_TOKENS_MIN && cap < now ? cap : null
 }
 
-/** The name that the client used, or else the one most wanted. */
-function capPath({ api, body }: Prepared): readonly string[] {
+/** The names that the client used, or else the one most wanted, in an object that is there already. */
+function capPaths({ api, body }: Prepared): readonly (readonly string[])[] {
   const caps = api?.caps ?? []
-  const present = caps.find((path) => {
-    let here: unknown = body.value
-    for (const name of path) here = (here as { [name: string]: unknown } | undefined)?.[name]
-    return here !== undefined && here !== null
-  })
-  return present ?? caps[0] ?? []
+  const present = caps.filter((path) => (valueAt(body.value, ...path) ?? null) !== null)
+  if (present.length > 0) return present
+  const near = caps.find((path) => isObject(valueAt(body.value, ...path.slice(0, -1))))
+  return near ? [near] : caps.slice(0, 1)
 }
 
 function refusalOf({ reason, budget }: Denied, { ask }: Prepared, bound: Bound | null): Refusal {
