@@ -12,6 +12,7 @@ import { countRefused } from './ledger/receiver.ts'
 import { createBookAll } from './otlp/book.ts'
 import { createRefusalCounter } from './otlp/refusals.ts'
 import { otlpRoute } from './otlp/route.ts'
+import { SIEVES } from './otlp/sieve.ts'
 import { createProxyDoor } from './proxy-door.ts'
 import { createMcpServer } from './server.ts'
 import { createSubscriptionBus } from './subscription-bus.ts'
@@ -200,6 +201,7 @@ function otlpDeps(app: App): Parameters<typeof otlpRoute>[0] {
       tags: app.config.tags,
       policy: app.policy,
     }),
+    sieves: SIEVES,
     async authorize(header) {
       if (is_open && !/\bol[kt]_/.test(header ?? '')) return null
       const auth = await authenticate(app, header, 'ingest')

@@ -7,7 +7,7 @@ import type { Catalog } from '../pricing/catalog.ts'
 import type { Db } from '../store/schema.ts'
 import { type AttributionRules, DEFAULT_TAGS } from './attribution.ts'
 import { readMetrics } from './metrics.ts'
-import { type Arrival, type Context, emptyReading, type Reading } from './reading.ts'
+import { type Arrival, type Context, countOf, emptyReading, type Reading } from './reading.ts'
 import { readLogs, readSpans } from './requests.ts'
 import type { Batch, Booked } from './signal.ts'
 
@@ -68,6 +68,8 @@ function readBatch(batch: Batch, context: Context, rules: AttributionRules): Rea
   if (batch.signal === 'logs') readLogs(batch.records, context, rules, reading)
   else if (batch.signal === 'traces') readSpans(batch.spans, context, rules, reading)
   else readMetrics(batch.points, context, rules, reading)
+  if ('ignored' in batch)
+    for (const [client, items] of batch.ignored ?? []) countOf(reading, client).ignored += items
   return reading
 }
 

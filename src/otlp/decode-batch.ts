@@ -44,6 +44,7 @@ export class Collector {
   readonly #records: LogRecord[] = []
   readonly #spans: Span[] = []
   readonly #points: MetricPoint[] = []
+  readonly #ignored = new Map<string, number>()
   #rejected = 0
   #count = 0
 
@@ -68,10 +69,18 @@ export class Collector {
     this.#rejected++
   }
 
+  /** An item that tells of no request; `client` is whose it is. */
+  ignore(client: string): void {
+    this.#admit()
+    this.#ignored.set(client, (this.#ignored.get(client) ?? 0) + 1)
+  }
+
   decoded(signal: Signal): Decoded {
     const rejected = this.#rejected
-    if (signal === 'logs') return { batch: { signal, records: this.#records }, rejected }
-    if (signal === 'traces') return { batch: { signal, spans: this.#spans }, rejected }
+    const ignored = this.#ignored.size > 0 ? { ignored: this.#ignored } : {}
+    if (signal === 'logs')
+      return { batch: { signal, records: this.#records, ...ignored }, rejected }
+    if (signal === 'traces') return { batch: { signal, spans: this.#spans, ...ignored }, rejected }
     return { batch: { signal, points: this.#points }, rejected }
   }
 

@@ -8,8 +8,10 @@ import {
   type Signal,
   TooManyItems,
 } from './decode-batch.ts'
+import { ATTRIBUTES_MAX } from './limits.ts'
 import { readMetric } from './proto-metric.ts'
 import { ProtoReader } from './proto-reader.ts'
+import { eventName, type Sieve } from './sieve.ts'
 
 /**
  * Tags (field number × 8 + wire type) of the OTLP messages; the outer three layers have the same
@@ -46,6 +48,13 @@ const SPAN = {
 } as const
 
 type ReadItem = (reader: ProtoReader, end: number, origin: Origin, into: Collector) => void
+/** Looks whether an item is to be read; gives the client that it is ignored of, or nothing. */
+type PeekItem = (
+  reader: ProtoReader,
+  end: number,
+  origin: Origin,
+  sieve: Sieve,
+) => string | undefined
 
 const READ: Readonly<Record<Signal, ReadItem>> = {
   logs: readLogRecord,
@@ -53,11 +62,19 @@ const READ: Readonly<Record<Signal, ReadItem>> = {
   metrics: readMetric,
 }
 
+const PEEK: Readonly<Record<Signal, PeekItem | undefined>> = {
+  logs: peekLogRecord,
+  traces: peekSpan,
+  metrics: undefined,
+}
+
 /** @throws BadPayload or TooManyItems; nothing else, whatever the bytes are. */
-export function decodeProtobuf(signal: Signal, body: Buffer): Decoded {
+export function decodeProtobuf(signal: Signal, body: Buffer, sieve?: Sieve): Decoded {
   const into = new Collector()
   try {
-    readExport(new ProtoReader(body), READ[signal], into)
+    const reader = new ProtoReader(body)
+    const readItem = itemReader(signal, into, sieve)
+    reader.each(GROUPS, reader.len, () => readGroup(reader, reader.len, readItem))
   } catch (error) {
     if (error instanceof TooManyItems) throw error
     // The wire reader's errors tell positions and lengths, never content.
@@ -67,52 +84,47 @@ export function decodeProtobuf(signal: Signal, body: Buffer): Decoded {
   return into.decoded(signal)
 }
 
-function readExport(reader: ProtoReader, read: ReadItem, into: Collector): void {
-  const end = reader.len
-  while (reader.pos < end) {
-    const tag = reader.tag()
-    if (tag === GROUPS) readGroup(reader, end, read, into)
-    else reader.skipField(tag)
+type ReadOne = (reader: ProtoReader, end: number, origin: Origin) => void
+
+function itemReader(signal: Signal, into: Collector, sieve: Sieve | undefined): ReadOne {
+  const read = READ[signal]
+  const peek = PEEK[signal]
+  if (!sieve || !peek) return (reader, end, origin) => read(reader, end, origin, into)
+  return (reader, end, origin) => {
+    const start = reader.pos
+    const ignored_of = peek(reader, end, origin, sieve)
+    if (ignored_of !== undefined) return into.ignore(ignored_of)
+    reader.pos = start
+    read(reader, end, origin, into)
   }
-  reader.leave(end)
 }
 
-function readGroup(reader: ProtoReader, end: number, read: ReadItem, into: Collector): void {
+/** Twice through its fields: the resource may come after what belongs to it. */
+function readGroup(reader: ProtoReader, end: number, readItem: ReadOne): void {
   const stop = reader.enter(end)
+  const start = reader.pos
   const resource = createBag()
-  while (reader.pos < stop) {
-    const tag = reader.tag()
-    if (tag === RESOURCE) readResource(reader, stop, resource)
-    else if (tag === SCOPES) readScope(reader, stop, { resource, read, into })
-    else reader.skipField(tag)
-  }
-  reader.leave(stop)
+  reader.each(RESOURCE, stop, () => readResource(reader, stop, resource))
+  reader.pos = start
+  reader.each(SCOPES, stop, () => readScope(reader, stop, resource, readItem))
 }
 
 function readResource(reader: ProtoReader, end: number, resource: Bag): void {
   const stop = reader.enter(end)
   let size = 0
-  while (reader.pos < stop) {
-    const tag = reader.tag()
-    if (tag === RESOURCE_ATTRIBUTE) size = reader.attribute(resource, stop, size)
-    else reader.skipField(tag)
-  }
-  reader.leave(stop)
+  reader.each(RESOURCE_ATTRIBUTE, stop, () => {
+    size = reader.attribute(resource, stop, size)
+  })
 }
 
-type Group = { readonly resource: Bag; readonly read: ReadItem; readonly into: Collector }
-
-function readScope(reader: ProtoReader, end: number, { resource, read, into }: Group): void {
+function readScope(reader: ProtoReader, end: number, resource: Bag, readItem: ReadOne): void {
   const stop = reader.enter(end)
+  const start = reader.pos
   const scope = { name: '', version: '' }
   const origin = { resource, scope }
-  while (reader.pos < stop) {
-    const tag = reader.tag()
-    if (tag === ITEMS) read(reader, stop, origin, into)
-    else if (tag === SCOPE) readScopeName(reader, stop, scope)
-    else reader.skipField(tag)
-  }
-  reader.leave(stop)
+  reader.each(SCOPE, stop, () => readScopeName(reader, stop, scope))
+  reader.pos = start
+  reader.each(ITEMS, stop, () => readItem(reader, stop, origin))
 }
 
 function readScopeName(
@@ -168,6 +180,33 @@ function readLogRecord(reader: ProtoReader, end: number, origin: Origin, into: C
   })
 }
 
+function peekLogRecord(
+  reader: ProtoReader,
+  end: number,
+  { resource, scope }: Origin,
+  { keys, ignoredAs }: Sieve,
+): string | undefined {
+  const stop = reader.enter(end)
+  const attributes = createBag()
+  let size = 0
+  let event_name = ''
+  let body: string | null = null
+  while (reader.pos < stop) {
+    const tag = reader.tag()
+    if (tag === LOG.attribute) {
+      reader.attribute(attributes, stop, 0, keys)
+      size++
+    } else if (tag === LOG.event_name) event_name = reader.text(stop)
+    else if (tag === LOG.body) {
+      const value = reader.value(stop, 0)
+      body = typeof value === 'string' ? value : null
+    } else reader.skipField(tag)
+  }
+  reader.leave(stop)
+  if (size > ATTRIBUTES_MAX) return undefined
+  return ignoredAs({ resource, scope, attributes }, eventName({ attributes, event_name, body }))
+}
+
 /** Events and links carry no usage and stay unread. */
 function readSpan(reader: ProtoReader, end: number, origin: Origin, into: Collector): void {
   const stop = reader.enter(end)
@@ -203,4 +242,26 @@ function readSpan(reader: ProtoReader, end: number, origin: Origin, into: Collec
     start_ns,
     end_ns,
   })
+}
+
+function peekSpan(
+  reader: ProtoReader,
+  end: number,
+  { resource, scope }: Origin,
+  { keys, ignoredAs }: Sieve,
+): string | undefined {
+  const stop = reader.enter(end)
+  const attributes = createBag()
+  let size = 0
+  let name = ''
+  while (reader.pos < stop) {
+    const tag = reader.tag()
+    if (tag === SPAN.attribute) {
+      reader.attribute(attributes, stop, 0, keys)
+      size++
+    } else if (tag === SPAN.name) name = reader.text(stop)
+    else reader.skipField(tag)
+  }
+  reader.leave(stop)
+  return size > ATTRIBUTES_MAX ? undefined : ignoredAs({ resource, scope, attributes }, name)
 }

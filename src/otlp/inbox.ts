@@ -8,6 +8,7 @@ import {
   IN_FLIGHT_BYTES_MAX,
   IN_FLIGHT_REQUESTS_MAX,
 } from './limits.ts'
+import type { Sieves } from './sieve.ts'
 import type { Batch, Booked } from './signal.ts'
 
 export type BookContext = {
@@ -56,7 +57,11 @@ type Ready = Waiting & { readonly decoded: Decoded }
  */
 export function createInbox(
   bookAll: BookAll,
-  { bytes_max = IN_FLIGHT_BYTES_MAX, requests_max = IN_FLIGHT_REQUESTS_MAX } = {},
+  {
+    bytes_max = IN_FLIGHT_BYTES_MAX,
+    requests_max = IN_FLIGHT_REQUESTS_MAX,
+    sieves = {} as Sieves,
+  } = {},
 ): Inbox {
   const waiting: Waiting[] = []
   let requests = 0
@@ -68,7 +73,10 @@ export function createInbox(
     while (waiting.length > 0) {
       // First, so that all requests of this turn are in the group.
       await nextTurn()
-      await bookGroup(takeGroup(waiting), bookAll)
+      await bookGroup(
+        takeGroup(waiting).flatMap((one) => decodeOne(one, sieves)),
+        bookAll,
+      )
     }
     is_running = false
   }
@@ -111,8 +119,7 @@ function takeGroup(waiting: Waiting[]): Waiting[] {
   return waiting.splice(0, size)
 }
 
-async function bookGroup(group: readonly Waiting[], bookAll: BookAll): Promise<void> {
-  const ready = group.flatMap(decodeOne)
+async function bookGroup(ready: readonly Ready[], bookAll: BookAll): Promise<void> {
   if (ready.length === 0) return
   try {
     const arrivals = ready.map(({ decoded, delivery }) => ({
@@ -129,10 +136,10 @@ async function bookGroup(group: readonly Waiting[], bookAll: BookAll): Promise<v
   }
 }
 
-function decodeOne(one: Waiting): Ready[] {
+function decodeOne(one: Waiting, sieves: Sieves): Ready[] {
   const { signal, encoding, body } = one.delivery
   try {
-    const decoded = decode(signal, encoding, body)
+    const decoded = decode(signal, encoding, body, sieves[signal])
     if (countItems(decoded.batch) > 0) return [{ ...one, decoded }]
     one.resolve(withUnreadable(decoded, NOTHING))
     return []
@@ -152,8 +159,9 @@ function withUnreadable({ rejected }: Decoded, booked: Booked): Booked {
 }
 
 function countItems(batch: Batch): number {
-  if (batch.signal === 'logs') return batch.records.length
-  return batch.signal === 'traces' ? batch.spans.length : batch.points.length
+  if (batch.signal === 'metrics') return batch.points.length
+  const read = batch.signal === 'logs' ? batch.records : batch.spans
+  return read.length + (batch.ignored?.size ?? 0)
 }
 
 /** SQLITE_BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN: https://www.sqlite.org/rescode.html */

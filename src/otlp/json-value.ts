@@ -15,13 +15,6 @@ export function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Null and absent are the same. @throws BadPayload */
-export function listOf(parent: Json, key: string): readonly unknown[] {
-  const value = parent[key] ?? []
-  if (!Array.isArray(value)) throw new BadPayload(`The field ${key} is not a list.`)
-  return value
-}
-
 export function textOf(value: unknown): string {
   return typeof value === 'string' ? clip(value) : ''
 }

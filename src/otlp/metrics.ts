@@ -3,7 +3,7 @@ import { nanosFromUsd } from '../money.ts'
 import { findText } from './attributes.ts'
 import { type AttributionRules, attribute } from './attribution.ts'
 import type { Client, MetricMap } from './clients/client.ts'
-import { findClient } from './clients/index.ts'
+import { findClient, nameOf } from './clients/index.ts'
 import { resolveInstant } from './instant.ts'
 import { providerOf } from './provider-of.ts'
 import { type Context, countOf, type Reading, reject } from './reading.ts'
@@ -26,7 +26,7 @@ export function readMetrics(
   for (const point of points) {
     const client = findClient(point, point.metric)
     const map = client?.metrics.find(({ names }) => names.includes(point.metric))
-    const count = countOf(reading, client)
+    const count = countOf(reading, nameOf(client))
     const problem = problemOf(point)
     const measure = map && measureOf(point, map)
     if (problem) reject(reading, count, `${point.metric}: ${problem}`)

@@ -1,13 +1,11 @@
 import protobuf from 'protobufjs/minimal.js'
 import { BadPayload, type Bag, clip } from './decode-batch.ts'
+import { KnownTexts } from './known-texts.ts'
 import { ATTRIBUTES_MAX, LIST_ITEMS_MAX, TEXT_LENGTH_MAX, VALUE_DEPTH_MAX } from './limits.ts'
 import type { AttributeValue } from './signal.ts'
 
 /** Enough for every text that is kept: no UTF-16 unit takes more than three bytes. */
 const TEXT_BYTES_MAX = 3 * TEXT_LENGTH_MAX + 3
-
-const SLOTS = 1_024
-const KNOWN_BYTES_MAX = 48
 
 /** Tags of AnyValue and KeyValue: field number × 8 + wire type. */
 const STRING_VALUE = 0x0a
@@ -27,14 +25,12 @@ const VALUE = 0x12
  */
 export class ProtoReader extends protobuf.BufferReader {
   readonly #bytes: Buffer
-  /** Keys and short values repeat from record to record; the bytes of each stand at a known place. */
-  readonly #starts = new Int32Array(SLOTS)
-  readonly #sizes = new Int32Array(SLOTS)
-  readonly #texts = new Array<string>(SLOTS).fill('')
+  readonly #texts: KnownTexts
 
   constructor(bytes: Buffer) {
     super(bytes)
     this.#bytes = bytes
+    this.#texts = new KnownTexts(bytes, (start, stop) => bytes.toString('utf8', start, stop))
   }
 
   /** Where the message, list or text that begins here ends. */
@@ -48,6 +44,16 @@ export class ProtoReader extends protobuf.BufferReader {
     if (this.pos !== end) throw new BadPayload('a field reaches beyond its message')
   }
 
+  /** Goes through the rest of a message and has the fields of one tag read. */
+  each(tag: number, end: number, read: () => void): void {
+    while (this.pos < end) {
+      const one = this.tag()
+      if (one === tag) read()
+      else this.skipField(one)
+    }
+    this.leave(end)
+  }
+
   skipField(tag: number): void {
     this.skipType(tag & 7, 0, tag >>> 3)
   }
@@ -56,8 +62,7 @@ export class ProtoReader extends protobuf.BufferReader {
     const stop = this.enter(end)
     const start = this.pos
     this.pos = stop
-    if (stop - start <= KNOWN_BYTES_MAX) return this.#known(start, stop)
-    return clip(this.#bytes.toString('utf8', start, Math.min(stop, start + TEXT_BYTES_MAX)))
+    return clip(this.#texts.at(start, Math.min(stop, start + TEXT_BYTES_MAX)))
   }
 
   /** Lower-case hex; '' for an id of another length and for the invalid one, all zeros. */
@@ -82,14 +87,18 @@ export class ProtoReader extends protobuf.BufferReader {
     return Number(value)
   }
 
-  attribute(bag: Bag, end: number, size: number): number {
+  /** Puts an attribute into a bag of `size` ones, and gives its new size. Of keys that are not asked for the value is only checked. */
+  attribute(bag: Bag, end: number, size: number, keys?: ReadonlySet<string>): number {
     const stop = this.enter(end)
     let key = ''
     let value: AttributeValue | undefined
+    let is_kept = true
     while (this.pos < stop) {
       const tag = this.tag()
-      if (tag === KEY) key = this.text(stop)
-      else if (tag === VALUE) value = this.value(stop, 0)
+      if (tag === KEY) {
+        key = this.text(stop)
+        is_kept = keys === undefined || keys.has(key)
+      } else if (tag === VALUE) value = this.value(stop, 0, is_kept)
       else this.skipField(tag)
     }
     this.leave(stop)
@@ -98,13 +107,15 @@ export class ProtoReader extends protobuf.BufferReader {
     return size + 1
   }
 
-  /** Undefined: it is empty, or of a kind that says nothing about usage (bytes, maps). */
-  value(end: number, depth: number): AttributeValue | undefined {
+  /** Undefined: it is empty, not to be kept, or of a kind that says nothing about usage (bytes, maps). */
+  value(end: number, depth: number, is_kept = true): AttributeValue | undefined {
     const stop = this.enter(end)
     let value: AttributeValue | undefined
     while (this.pos < stop) {
       const tag = this.tag()
-      if (tag === STRING_VALUE) value = this.text(stop)
+      if (tag === STRING_VALUE)
+        if (is_kept) value = this.text(stop)
+        else this.pos = this.enter(stop)
       else if (tag === INT_VALUE) value = this.#integer()
       else if (tag === DOUBLE_VALUE) value = this.double()
       else if (tag === BOOL_VALUE) value = this.bool()
@@ -113,7 +124,7 @@ export class ProtoReader extends protobuf.BufferReader {
       else this.skipField(tag)
     }
     this.leave(stop)
-    return value
+    return is_kept ? value : undefined
   }
 
   #list(end: number, depth: number): AttributeValue[] {
@@ -170,28 +181,6 @@ export class ProtoReader extends protobuf.BufferReader {
     const exact = (BigInt(high) << 32n) | BigInt(low >>> 0)
     const number = Number(exact)
     return Number.isSafeInteger(number) ? number : exact
-  }
-
-  #known(start: number, stop: number): string {
-    const bytes = this.buf
-    const size = stop - start
-    let hash = size
-    for (let index = start; index < stop; index++) hash = Math.imul(hash, 31) + (bytes[index] ?? 0)
-    const slot = (hash ^ (hash >>> 15)) & (SLOTS - 1)
-    if (this.#sizes[slot] === size && this.#isSame(this.#starts[slot] ?? 0, start, size))
-      return this.#texts[slot] ?? ''
-    const text = this.#bytes.toString('utf8', start, stop)
-    this.#starts[slot] = start
-    this.#sizes[slot] = size
-    this.#texts[slot] = text
-    return text
-  }
-
-  #isSame(one: number, other: number, size: number): boolean {
-    const bytes = this.buf
-    for (let index = 0; index < size; index++)
-      if (bytes[one + index] !== bytes[other + index]) return false
-    return true
   }
 }
 

@@ -1,7 +1,6 @@
 import type { UsageEvent } from '../ledger/event.ts'
 import type { MetricSample } from '../ledger/metric.ts'
 import type { Sender } from './attribution.ts'
-import type { Client } from './clients/client.ts'
 import type { Batch } from './signal.ts'
 
 export type Context = { readonly received_at: number; readonly token: Sender }
@@ -32,12 +31,12 @@ export function emptyReading(signal: Batch['signal']): Reading {
   return { signal, events: new Map(), samples: [], counts: new Map(), problems: new Set() }
 }
 
-export function countOf({ counts }: Reading, client: Client | undefined): Count {
-  const name = client ? (client.id ?? 'other') : ''
-  const known = counts.get(name)
+/** What was read of a client. */
+export function countOf({ counts }: Reading, client: string): Count {
+  const known = counts.get(client)
   if (known) return known
   const count = { accepted: 0, duplicates: 0, ignored: 0, rejected: 0, skewed: 0 }
-  counts.set(name, count)
+  counts.set(client, count)
   return count
 }
 

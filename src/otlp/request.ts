@@ -2,9 +2,10 @@ import { sha256 } from '../ids.ts'
 import type { UsageEvent } from '../ledger/event.ts'
 import { type Nanos, nanosFromUsd } from '../money.ts'
 import { TOKEN_CLASSES, type Usage } from '../usage.ts'
-import { findNumber, findText, findValue, type Item } from './attributes.ts'
+import { findNumber, findText, type Item } from './attributes.ts'
 import type { Attribution } from './attribution.ts'
 import type { Client, RequestMap } from './clients/client.ts'
+import { msOf } from './instant.ts'
 import { providerOf } from './provider-of.ts'
 import { type Malformed, readUsage } from './usage.ts'
 
@@ -23,6 +24,8 @@ export type Observed = {
   readonly at: number
   /** What the source itself has for the item's identity: ids of a span, or the time of a record. */
   readonly source_id: readonly string[]
+  /** The item's own time, or 0n. */
+  readonly source_ns: bigint
   /** Whether `source_id` alone tells any two items apart. */
   readonly is_identified: boolean
   readonly attribution: Attribution
@@ -55,15 +58,10 @@ export function readRequest(observed: Observed): UsageEvent | Malformed {
   }
 }
 
-/** Whether an item of this name is what the map reads. */
-export function isOf(item: Item, name: string, { names, where, needs }: RequestMap): boolean {
-  if (names && !names.includes(name)) return false
-  for (const [key, values] of Object.entries(where ?? {}))
-    if (!values.includes(String(item.attributes[key] ?? ''))) return false
-  return needs === undefined || findValue(item, needs) !== undefined
-}
-
-function identityOf({ item, map, source_id, ...observed }: Observed, usage: Usage): string {
+function identityOf(
+  { item, map, source_id, source_ns, ...observed }: Observed,
+  usage: Usage,
+): string {
   const { client, attribution, is_identified } = observed
   const prefix = client.id ?? attribution.client ?? 'otlp'
   if (is_identified) return `${prefix}:${sha256(...source_id)}`
@@ -72,7 +70,13 @@ function identityOf({ item, map, source_id, ...observed }: Observed, usage: Usag
   const values = names.map((name) => findText(item, [name]) ?? '')
   const counts = TOKEN_CLASSES.map((name) => String(usage[name]))
   const rest = names === last ? [...source_id, ...counts, String(usage.reasoning_tokens)] : []
-  return `${prefix}:${sha256(...names, ...values, ...rest)}`
+  const order = names === last ? orderOf(source_ns) : ''
+  return `${prefix}:${order}${sha256(...names, ...values, ...rest)}`
+}
+
+/** Ids that grow with time fill one page of the index after another instead of one page each. */
+function orderOf(source_ns: bigint): string {
+  return `${msOf(source_ns).toString(36)}-`
 }
 
 /** A client that reports nothing for tokens does not know the price: that is no cost of zero. */

@@ -1,12 +1,14 @@
 import { findText } from './attributes.ts'
 import { type AttributionRules, attribute } from './attribution.ts'
-import type { RequestMap } from './clients/client.ts'
-import { findClient } from './clients/index.ts'
+import { findClient, findMap, nameOf } from './clients/index.ts'
 import { resolveInstant } from './instant.ts'
 import { type Context, countOf, type Reading, reject } from './reading.ts'
-import { isOf, readRequest } from './request.ts'
+import { readRequest } from './request.ts'
+import { eventName } from './sieve.ts'
 import type { LogRecord, Span } from './signal.ts'
 import { createFindAnswer, type FindAnswer } from './twins.ts'
+
+const STAMP = ['event.timestamp']
 
 /** Reads the records that tell of requests; of all others only the number is kept. */
 export function readLogs(
@@ -20,7 +22,7 @@ export function readLogs(
   for (const record of records) {
     const { trace_id, span_id, observed_ns } = record
     const time_ns = record.time_ns || observed_ns
-    const stamp = findText(record, ['event.timestamp']) ?? ''
+    const stamp = findText(record, STAMP) ?? ''
     const source_id = [stamp, String(time_ns), trace_id, span_id]
     const name = eventName(record)
     readItem({ signal: 'logs', name, item: record, time: record, source_id, ...to })
@@ -60,8 +62,8 @@ type Read = {
 function readItem(read: Read): void {
   const { signal, name, item, time, context, rules, reading, findAnswer, ...identity } = read
   const client = findClient(item, name)
-  const map = client?.[signal].find((one: RequestMap) => isOf(item, name, one))
-  const count = countOf(reading, client)
+  const map = findMap(client, signal, item, name)
+  const count = countOf(reading, nameOf(client))
   if (!client || !map || map.is_twin) {
     count.ignored += 1
     return
@@ -69,7 +71,8 @@ function readItem(read: Read): void {
   const { at, is_skewed } = resolveInstant(time, context.received_at)
   const attribution = attribute(item, client, context.token, rules)
   const answer_id = findAnswer?.(item, client, map)
-  const told = { item, client, map, signal, at, attribution, answer_id }
+  const source_ns = time.time_ns || time.observed_ns
+  const told = { item, client, map, signal, at, attribution, answer_id, source_ns }
   const request = readRequest({ ...identity, ...told })
   if ('malformed' in request) {
     reject(reading, count, `${name}: ${request.malformed}`)
@@ -78,10 +81,4 @@ function readItem(read: Read): void {
   count.accepted += 1
   if (is_skewed) count.skewed += 1
   reading.events.set(request, count)
-}
-
-/** The attribute goes first: some clients fill the record's own field with junk. */
-function eventName({ attributes, event_name, body }: LogRecord): string {
-  const named = attributes['event.name']
-  return typeof named === 'string' ? named : event_name || body || ''
 }

@@ -9,6 +9,7 @@ import type { Encoding } from './decode.ts'
 import { BadPayload, SIGNALS, type Signal, TooManyItems } from './decode-batch.ts'
 import { type BookAll, type BookContext, createInbox, isStoreTrouble } from './inbox.ts'
 import { RETRY_AFTER_S } from './limits.ts'
+import type { Sieves } from './sieve.ts'
 
 /** A request that was not taken: what is told to the sender, and who it seems to be. */
 export type Refused = {
@@ -22,6 +23,8 @@ export type OtlpDeps = {
   readonly clock: Clock
   readonly log: Log
   readonly bookAll: BookAll
+  /** What need not be read, since `bookAll` would ignore it. */
+  readonly sieves?: Sieves
   /** Whose token it is, or why the request is not let in. Absent: everybody is. */
   readonly authorize?: (header: string | undefined) => Promise<BookContext['token'] | Refusal>
   readonly onRefused?: (refused: Refused) => void
@@ -35,7 +38,7 @@ type OtlpContext = Context<Env>
  * acknowledged, since some exporters send once and never again.
  */
 export function otlpRoute(deps: OtlpDeps): Hono<Env> {
-  const inbox = createInbox(deps.bookAll)
+  const inbox = createInbox(deps.bookAll, { sieves: deps.sieves ?? {} })
   const hono = new Hono<Env>()
 
   async function receive(c: OtlpContext, signal: Signal, encoding: Encoding): Promise<Response> {

@@ -51,9 +51,12 @@ export type MetricPoint = Origin & {
   readonly count: number | undefined
 }
 
+/** How many items were seen to tell of no request and are not here, by client; `''` is none that we know. */
+type Ignored = { readonly ignored?: ReadonlyMap<string, number> }
+
 export type Batch =
-  | { readonly signal: 'logs'; readonly records: readonly LogRecord[] }
-  | { readonly signal: 'traces'; readonly spans: readonly Span[] }
+  | ({ readonly signal: 'logs'; readonly records: readonly LogRecord[] } & Ignored)
+  | ({ readonly signal: 'traces'; readonly spans: readonly Span[] } & Ignored)
   | { readonly signal: 'metrics'; readonly points: readonly MetricPoint[] }
 
 /** What became of a batch. It is on disk when this is given. `rejected` items can never be booked. */

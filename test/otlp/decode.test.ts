@@ -4,18 +4,8 @@ import { decode } from '../../src/otlp/decode.ts'
 import type { Signal } from '../../src/otlp/decode-batch.ts'
 import { TEXT_LENGTH_MAX } from '../../src/otlp/limits.ts'
 import type { Attributes } from '../../src/otlp/signal.ts'
-import { exportRequest } from './descriptors.ts'
+import { toProtobuf } from './descriptors.ts'
 import { attribute, logsBody } from './wire.ts'
-
-/** The same OTLP JSON object through protobufjs's encoder: ids are bytes there. */
-function toProtobuf(signal: Signal, tree: unknown): Buffer {
-  const text = JSON.stringify(tree)
-  const object = JSON.parse(text, (key, value: unknown) =>
-    /^(traceId|spanId|parentSpanId)$/.test(key) ? Buffer.from(String(value), 'hex') : value,
-  )
-  const type = exportRequest(signal)
-  return Buffer.from(type.encode(type.fromObject(object)).finish())
-}
 
 const instant = fc.bigInt(0n, 2n ** 64n - 1n).map(String)
 const text = fc.string({ unit: 'grapheme', maxLength: 60 })

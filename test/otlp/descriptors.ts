@@ -56,6 +56,16 @@ export function exportRequest(signal: string): protobuf.Type {
   return root.lookupType(signal)
 }
 
+/** The same OTLP JSON object through protobufjs's encoder: ids are bytes there. */
+export function toProtobuf(signal: string, tree: unknown): Buffer {
+  const text = JSON.stringify(tree)
+  const object = JSON.parse(text, (key, value: unknown) =>
+    /^(traceId|spanId|parentSpanId)$/.test(key) ? Buffer.from(String(value), 'hex') : value,
+  )
+  const type = exportRequest(signal)
+  return Buffer.from(type.encode(type.fromObject(object)).finish())
+}
+
 function describe(text: string): protobuf.IType {
   const fields: Record<string, protobuf.IField> = {}
   const oneof: string[] = []

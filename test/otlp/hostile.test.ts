@@ -4,15 +4,28 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { decode, type Encoding } from '../../src/otlp/decode.ts'
 import { BadPayload, SIGNALS, type Signal, TooManyItems } from '../../src/otlp/decode-batch.ts'
+import { JsonReader } from '../../src/otlp/json-reader.ts'
 import { BODY_BYTES_MAX, ITEMS_MAX } from '../../src/otlp/limits.ts'
+import { SIEVES, type Sieve } from '../../src/otlp/sieve.ts'
 import { attribute, encode, logsBody } from './wire.ts'
 
 const ENCODINGS: readonly Encoding[] = ['protobuf', 'json']
 
-/** Decodes, or says with one of the two known errors why not. */
+/** Decodes, or says with one of the two known errors why not; the same with what is ignored left unread. */
 function attempt(signal: Signal, encoding: Encoding, body: Buffer): string {
+  const result = attemptWith(undefined, signal, encoding, body)
+  expect(attemptWith(SIEVES[signal], signal, encoding, body)).toBe(result)
+  return result
+}
+
+function attemptWith(
+  sieve: Sieve | undefined,
+  signal: Signal,
+  encoding: Encoding,
+  body: Buffer,
+): string {
   try {
-    decode(signal, encoding, body)
+    decode(signal, encoding, body, sieve)
     return 'taken'
   } catch (error) {
     if (error instanceof BadPayload) return 'bad'
@@ -202,6 +215,44 @@ test('any JSON at all is answered', () => {
   )
 })
 
+test('JSON that is gone past is as valid as to a parser', () => {
+  const whole = Buffer.from(
+    JSON.stringify({ a: [1, -2.5e-7, 0, true, false, null, 'x'], 'ż\n"\\': { b: [[], {}, '€'] } }),
+  )
+  const change = fc.tuple(
+    fc.nat(whole.length - 1),
+    fc.constantFrom(...'{}[]",:\\0.-+eEtu \n\u0001x'),
+  )
+  const parse = (body: Buffer) => {
+    try {
+      JSON.parse(body.toString())
+      return 'valid'
+    } catch {
+      return 'bad'
+    }
+  }
+  const scan = (body: Buffer) => {
+    const reader = new JsonReader(body)
+    try {
+      reader.skip()
+      reader.end()
+      return 'valid'
+    } catch (error) {
+      return error instanceof BadPayload ? 'bad' : 'defect'
+    }
+  }
+  fc.assert(
+    fc.property(fc.array(change, { maxLength: 4 }), fc.nat(whole.length), (changes, length) => {
+      const body = Buffer.from(whole)
+      for (const [at, letter] of changes) body.write(letter, at, 'latin1')
+      expect(scan(body)).toBe(parse(body))
+      const cut = whole.subarray(0, length)
+      expect(scan(cut)).toBe(parse(cut))
+    }),
+    { numRuns: 5_000 },
+  )
+})
+
 const JSON_RECORDS = '{"resourceLogs":[{"scopeLogs":[{"logRecords":['
 const filled = (text: string) => text.repeat(BODY_BYTES_MAX / text.length - 1)
 
@@ -245,12 +296,12 @@ function attributes(count: number): Buffer {
   return all
 }
 
-test.each(BOMBS)(
-  'megabytes of %s take little time and memory (%s)',
-  async (_, encoding, result, make) => {
+test.each(BOMBS.flatMap((bomb) => [[...bomb, true] as const, [...bomb, false] as const]))(
+  'megabytes of %s take little time and memory (%s, %s, %o, sieved: %s)',
+  async (_, encoding, result, make, is_sieved) => {
     const body = Uint8Array.from(make())
     const worker = new Worker(new URL('./decode-worker.ts', import.meta.url), {
-      workerData: { signal: 'logs', encoding, body },
+      workerData: { signal: 'logs', encoding, body, is_sieved },
       resourceLimits: { maxOldGenerationSizeMb: 160 },
     })
     const [answer] = await once(worker, 'message')

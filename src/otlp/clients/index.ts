@@ -1,6 +1,7 @@
+import { findValue, type Item } from '../attributes.ts'
 import type { Attributes, Scope } from '../signal.ts'
 import { claudeCode } from './claude-code.ts'
-import type { Client } from './client.ts'
+import type { Client, RequestMap } from './client.ts'
 import { codex } from './codex.ts'
 import { copilot } from './copilot.ts'
 import { geminiCli } from './gemini-cli.ts'
@@ -22,6 +23,11 @@ export const clients: readonly Client[] = [
   openinference,
   genai,
 ]
+
+/** What a client's telemetry is counted under; `''` is none that we know. */
+export function nameOf(client: Client | undefined): string {
+  return client ? (client.id ?? 'other') : ''
+}
 
 type Origin = {
   readonly resource: Attributes
@@ -54,3 +60,21 @@ function findSender({ resource, scope }: Origin): Client | undefined {
 }
 
 const senders = new WeakMap<Attributes, Map<string, Client | undefined>>()
+
+/** What of a client's an item of this name is read by; undefined: it tells of no request. */
+export function findMap(
+  client: Client | undefined,
+  kind: 'logs' | 'spans',
+  item: Item,
+  name: string,
+): RequestMap | undefined {
+  return client?.[kind].find((map) => isOf(item, name, map))
+}
+
+/** Whether an item of this name is what the map reads. */
+function isOf(item: Item, name: string, { names, where, needs }: RequestMap): boolean {
+  if (names && !names.includes(name)) return false
+  for (const key in where)
+    if (!where[key]?.includes(String(item.attributes[key] ?? ''))) return false
+  return needs === undefined || findValue(item, needs) !== undefined
+}
