@@ -9,7 +9,7 @@ import type { UsageEvent } from '../ledger/event.ts'
 import type { Catalog } from '../pricing/catalog.ts'
 import type { Secret } from '../secret.ts'
 import { NO_USAGE } from '../usage.ts'
-import { type Admitted, admitRequest } from './admit.ts'
+import { type Admitted, admitRequest, clampBytes } from './admit.ts'
 import { type Attribution, attribute } from './attribution.ts'
 import { boundBatch, boundOfFile, readBatchFile } from './batch.ts'
 import { type Bound, boundRequest } from './bound.ts'
@@ -136,8 +136,7 @@ async function admit(
   prepared: Prepared,
   { id, about, bound, now }: Charged & { bound: Bound | null },
 ): Promise<Admitted> {
-  if (prepared.rule !== 'metered')
-    return { hold_id: null, bound: null, bytes: prepared.bytes, clamped_to: null }
+  if (prepared.rule !== 'metered') return { hold_id: null, bound: null, clamped_to: null }
   const { key, target, ask } = prepared
   const subject: Subject = {
     provider: target.provider,
@@ -200,21 +199,22 @@ async function send(proxy: ProxyState, prepared: Prepared, sending: Sending): Pr
     if (admitted.hold_id !== null) await proxy.deps.gate.release(admitted.hold_id)
     return
   }
-  const how = await sendOnce(proxy, prepared, sending, admitted.bytes)
-  if (how === 'done') return
-  // The server knows no usage option: this once, and from now on, it gets the client's own bytes.
-  proxy.without_usage_option.add(prepared.target.provider)
-  const plain = { ...prepared, adds_usage: false, bytes: prepared.body.bytes }
-  await sendOnce(proxy, plain, sending, prepared.body.bytes)
+  const first = await sendOnce(proxy, prepared, sending)
+  if (first.how === 'done') return
+  // The server knows no usage option: this once, and if that helps from now on, it gets none.
+  const plain = { ...prepared, adds_usage: false, bytes: prepared.plain_bytes }
+  const { status } = await sendOnce(proxy, plain, sending)
+  if (status < 400) proxy.without_usage_option.add(prepared.target.provider)
 }
 
-function sendOnce(
+async function sendOnce(
   proxy: ProxyState,
   prepared: Prepared,
   { incoming, outgoing, admitted, event, secret, catalog, upload }: Sending,
-  bytes: Buffer,
-): Promise<'done' | 'retry'> {
+): Promise<{ how: 'done' | 'retry'; status: number }> {
   const { deps } = proxy
+  const bytes = clampBytes(prepared.bytes, prepared, admitted.clamped_to)
+  let status = 0
   const { target, api, ask } = prepared
   const { pool, prefix } = proxy.upstreams.connect(target.wire.base_url)
   const credential = target.surface.authorize(secret.reveal(), (name) => {
@@ -238,7 +238,7 @@ function sendOnce(
     headers: requestHeaders(incoming, target.surface.account_headers, credential),
     body: bytes.length > 0 ? bytes : null,
   }
-  return relay((handler) => dispatch(pool, options, handler), outgoing, {
+  const how = await relay((handler) => dispatch(pool, options, handler), outgoing, {
     provider_name: target.provider,
     surface: target.surface,
     api,
@@ -251,13 +251,15 @@ function sendOnce(
         ? {}
         : { 'x-outlay-clamped': `output_tokens=${admitted.clamped_to}` },
     on_abort: prepared.key.on_abort,
-    settle: (outcome) => settle(deps, booking, outcome),
+    settle: (outcome) => {
+      status = outcome.status
+      return settle(deps, booking, outcome)
+    },
     release: async () => {
       if (admitted.hold_id !== null) await deps.gate.release(admitted.hold_id)
     },
     retryPlain: async (outcome, text) => {
-      if (!prepared.adds_usage || outcome.status !== 400 || !text.includes('stream_options'))
-        return false
+      if (!isOptionRefused(deps, prepared, outcome.status, text)) return false
       await settle(
         deps,
         { ...booking, event: { ...event, id: newId('req') }, hold_id: null },
@@ -271,6 +273,19 @@ function sendOnce(
         status,
       }),
   })
+  return { how, status }
+}
+
+/** The official servers know the option; what they refuse is the client's own. */
+function isOptionRefused(
+  { providers }: ProxyState['deps'],
+  { adds_usage, target, body }: Prepared,
+  status: number,
+  text: string,
+): boolean {
+  if (!adds_usage || status !== 400 || !text.includes('stream_options')) return false
+  const is_official = providers.some(({ id }) => id === target.provider)
+  return !is_official && body.value['stream_options'] === undefined
 }
 
 function dispatch(
