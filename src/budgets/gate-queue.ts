@@ -21,6 +21,8 @@ export type GateQueue = {
 }
 
 const BATCH_MAX = 512
+/** How many turns of the event loop are gathered. */
+const TURNS = 3
 /** How long an admission waits for a locked store before it is refused. */
 const ADMIT_WAIT_MS = 2_000
 /** How long an answer is held back for its booking; after that it is booked behind its back. */
@@ -40,7 +42,6 @@ type Waiting = {
 
 type Queue = QueueParts & {
   waiting: Waiting[]
-  readonly syncing: Set<Promise<void>>
   is_scheduled: boolean
   /** Above 0 while the store is in trouble. */
   retry_ms: number
@@ -52,7 +53,6 @@ export function createQueue(parts: QueueParts): GateQueue {
   const queue: Queue = {
     ...parts,
     waiting: [],
-    syncing: new Set(),
     is_scheduled: false,
     retry_ms: 0,
     last_now: 0,
@@ -72,7 +72,6 @@ function add(queue: Queue, operation: Operation): Promise<Admission | undefined>
 async function drain(queue: Queue): Promise<number> {
   const deadline = queue.clock.wallNow() + CLOSE_WAIT_MS
   while (queue.waiting.length > 0 && queue.clock.wallNow() < deadline) await queue.clock.sleep(5)
-  await Promise.allSettled(queue.syncing)
   const lost = queue.waiting.splice(0)
   return lost.length
 }
@@ -85,8 +84,13 @@ function schedule(queue: Queue): void {
     flush(queue)
     schedule(queue)
   }
-  if (queue.retry_ms === 0) setImmediate(next)
+  if (queue.retry_ms === 0) afterTurns(TURNS, next)
   else setTimeout(next, queue.retry_ms)
+}
+
+/** Where nothing else is to do a turn takes microseconds; where much is, more comes together. */
+function afterTurns(turns: number, next: () => void): void {
+  setImmediate(turns > 1 ? () => afterTurns(turns - 1, next) : next)
 }
 
 function flush(queue: Queue): void {
@@ -127,7 +131,8 @@ function commit(queue: Queue, batch: readonly Waiting[]): void {
   try {
     const operations = batch.map(({ operation }) => operation)
     const results = run(queue.till, operations, nowOf(queue))
-    answer(queue, batch, results)
+    for (const [i, one] of batch.entries()) end(one, results[i])
+    queue.wal.soon()
   } catch (error) {
     if (isStoreTrouble(error)) throw error
     const [first] = batch
@@ -136,41 +141,6 @@ function commit(queue: Queue, batch: readonly Waiting[]): void {
       first.is_done = true
       first.answer.reject(error)
     }
-  }
-}
-
-function answer(
-  queue: Queue,
-  batch: readonly Waiting[],
-  results: readonly (Admission | undefined)[],
-): void {
-  const held: Held[] = []
-  for (const [i, one] of batch.entries()) {
-    const result = results[i]
-    one.is_done = true
-    if (result?.kind === 'admitted' && result.hold_id !== null)
-      held.push({ one, result, hold_id: result.hold_id })
-    else one.answer.resolve(result)
-  }
-  if (held.length === 0) return
-  const done = queue.wal.sync().then(
-    () => {
-      for (const { one, result } of held) one.answer.resolve(result)
-    },
-    (error: unknown) => refuseUnsynced(queue, held, error),
-  )
-  queue.syncing.add(done)
-  void done.finally(() => queue.syncing.delete(done))
-}
-
-type Held = { readonly one: Waiting; readonly result: Admission; readonly hold_id: string }
-
-/** What is not on disk must not leave. */
-function refuseUnsynced(queue: Queue, held: readonly Held[], error: unknown): void {
-  queue.log.warn('holds could not be put on disk', { reason: messageOf(error) })
-  for (const { one, hold_id } of held) {
-    void add(queue, { kind: 'release', hold_id })
-    one.answer.resolve(unavailable(queue, one.operation))
   }
 }
 

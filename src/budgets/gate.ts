@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts'
+import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { usdFromNanos } from '../money.ts'
 import type { Catalog } from '../pricing/catalog.ts'
@@ -41,18 +42,14 @@ export async function createGate(parts: GateParts): Promise<Gate> {
         cost_usd: usdFromNanos(cost),
       }),
   })
-  const wal = openWalSync(store_path)
+  const wal = openWalSync(store_path, (error) =>
+    log.warn('the disk did not take what was written', { reason: messageOf(error) }),
+  )
   const queue = createQueue({ till, wal, clock, log })
   return {
-    async admit(request) {
-      return (await queue.add({ kind: 'admit', request })) as Admission
-    },
-    async settle(settlement) {
-      await queue.add({ kind: 'settle', settlement })
-    },
-    async release(hold_id) {
-      await queue.add({ kind: 'release', hold_id })
-    },
+    admit: (request) => queue.add({ kind: 'admit', request }) as Promise<Admission>,
+    settle: (settlement) => queue.add({ kind: 'settle', settlement }) as Promise<undefined>,
+    release: (hold_id) => queue.add({ kind: 'release', hold_id }) as Promise<undefined>,
     async close() {
       const lost = await queue.drain()
       if (lost > 0) log.warn('bookings were lost: the store could not be written', { count: lost })

@@ -28,13 +28,13 @@ export type KeyringParts = {
  */
 export type Keyring = {
   /** What stands behind a text that a client sent; notes the use at most once a minute. */
-  resolveKey(text: string, now: number): Promise<ProxyKey | KeyProblem>
+  resolveKey(text: string, now: number): ProxyKey | KeyProblem
   /** The provider's own key for a wrapped key's workspace, else the one for all; null where none is. */
-  upstreamKey(provider: string, key: Pick<ProxyKey, 'id'>): Promise<Secret | null>
+  upstreamKey(provider: string, key: Pick<ProxyKey, 'id'>): Secret | null
   /** Where the connected key of a provider says that it is reached, if not at its real host. */
   upstreamBaseUrl(provider: string): string | undefined
   /** Of an OpenAI-compatible server; null for a name that none has. */
-  compatBaseUrl(name: string): Promise<string | null>
+  compatBaseUrl(name: string): string | null
   close(): void
 }
 
@@ -70,11 +70,11 @@ export function openKeyring({ store_path, store_driver, sealer }: KeyringParts):
     upstreams: [],
   }
   return {
-    async resolveKey(text, now) {
+    resolveKey(text, now) {
       check(ring)
       return resolve(ring, text, now)
     },
-    async upstreamKey(provider, { id }) {
+    upstreamKey(provider, { id }) {
       check(ring)
       return openUpstream(ring, provider, ring.workspaces.get(id) ?? null)
     },
@@ -85,7 +85,7 @@ export function openKeyring({ store_path, store_driver, sealer }: KeyringParts):
         undefined
       )
     },
-    async compatBaseUrl(name) {
+    compatBaseUrl(name) {
       check(ring)
       return (
         ring.upstreams.find((one) => one.provider === name && one.is_compat === 1)?.base_url ?? null

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Pool } from 'undici'
 import type { Subject } from '../budgets/admission.ts'
 import { MINUTE_MS } from '../clock.ts'
-import { newId } from '../ids.ts'
+import { newOrderedId } from '../ids.ts'
 import { isKeyProblem, type ProxyKey } from '../keys/proxy-key.ts'
 import type { UsageEvent } from '../ledger/event.ts'
 import type { Catalog } from '../pricing/catalog.ts'
@@ -37,7 +37,7 @@ export async function exchange(
   outgoing: ServerResponse,
 ): Promise<void> {
   const now = proxy.deps.clock.now()
-  const key = await authenticate(proxy, target, incoming, now)
+  const key = authenticate(proxy, target, incoming, now)
   proxy.limiter.admit(key, now)
   try {
     const knows_usage = !proxy.without_usage_option.has(target.provider)
@@ -48,12 +48,12 @@ export async function exchange(
   }
 }
 
-async function authenticate(
+function authenticate(
   { deps }: ProxyState,
   target: Target,
   incoming: IncomingMessage,
   now: number,
-): Promise<ProxyKey> {
+): ProxyKey {
   const credential = findCredential(incoming, target.query)
   if (credential.kind !== 'one')
     throw new Refusal(
@@ -62,7 +62,7 @@ async function authenticate(
         ? 'No key was sent. Outlay wants a wrapped key: olk_….'
         : 'Several different keys were sent. Send one wrapped key.',
     )
-  const key = await deps.resolveKey(credential.text, now)
+  const key = deps.resolveKey(credential.text, now)
   if (isKeyProblem(key))
     throw new Refusal(key.problem === 'unknown' ? 'key_unknown' : 'key_revoked', key.message)
   if (!key.providers.includes(target.provider))
@@ -78,15 +78,15 @@ type Sockets = { incoming: IncomingMessage; outgoing: ServerResponse; now: numbe
 async function forward(proxy: ProxyState, prepared: Prepared, sockets: Sockets): Promise<void> {
   const { deps } = proxy
   const { target, key } = prepared
-  const secret = await deps.upstreamKey(target.provider, key)
+  const secret = deps.upstreamKey(target.provider, key)
   if (!secret)
     throw new Refusal(
       'upstream_key_refused',
       `Outlay holds no key for ${target.provider}. Connect one: outlay connect ${target.provider} --kind inference.`,
     )
-  const catalog = await deps.catalog()
+  const catalog = deps.catalog()
   const about = attribute(sockets.incoming.headers, prepared.ask, key)
-  const id = newId('req')
+  const id = newOrderedId('req', sockets.now)
   const bound = prepared.rule === 'metered' ? boundOf(prepared, catalog, sockets.now) : null
   if (bound) proxy.limiter.addTokens(key, bound.input_tokens + bound.output_tokens, sockets.now)
   const admitted = await admit(proxy, prepared, { id, about, bound, now: sockets.now })
@@ -226,7 +226,11 @@ function sendOnce(
         return false
       await settle(
         deps,
-        { ...booking, event: { ...event, id: newId('req') }, hold_id: null },
+        {
+          ...booking,
+          event: { ...event, id: newOrderedId('req', event.occurred_at) },
+          hold_id: null,
+        },
         outcome,
       )
       return true

@@ -51,7 +51,9 @@ class Relay implements Dispatcher.DispatchHandler {
   /** Events come from a decoder, in its own time; the client gets them plain. */
   #is_decoded = false
   #events: Buffer[] = []
-  /** What the client gets when the booking is on disk; null before that. */
+  /** What the client gets before the next turn, in one piece. */
+  #ready: Buffer[] = []
+  /** What the client gets when it is booked; null before that. */
   #held: Buffer[] | null = null
   #remaining = Number.POSITIVE_INFINITY
   #settling: Promise<void> | undefined
@@ -61,6 +63,11 @@ class Relay implements Dispatcher.DispatchHandler {
   #drain_timer: NodeJS.Timeout | undefined
   readonly #onDrain = () => this.#controller?.resume()
   readonly #onClose = () => this.#clientLeft()
+  readonly #sendReady = () => {
+    const bytes = joined(this.#ready)
+    this.#ready = []
+    if (bytes && !this.#client_left && !this.#outgoing.write(bytes)) this.#controller?.pause()
+  }
 
   constructor(
     outgoing: ServerResponse,
@@ -123,11 +130,11 @@ class Relay implements Dispatcher.DispatchHandler {
 
   #addEvent(bytes: Buffer, value: JsonObject | null): void {
     if (this.#relayed.hides_usage && value !== null && isUsageOnly(value)) return
-    if (!this.#is_decoded) this.#events.push(bytes)
-    else if (!this.#client_left && !this.#outgoing.write(bytes)) this.#controller?.pause()
+    if (this.#is_decoded) this.#send(bytes)
+    else this.#events.push(bytes)
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#error) {
       this.#addError(chunk)
       return
@@ -139,7 +146,7 @@ class Relay implements Dispatcher.DispatchHandler {
       const is_last = this.#remaining <= 0 || this.#tap?.hasEnded() === true
       if (this.#held) this.#held.push(bytes)
       else if (is_last) this.#held = [bytes]
-      else if (!this.#client_left && !this.#outgoing.write(bytes)) controller.pause()
+      else this.#send(bytes)
     }
     if (!had_ended && this.#tap?.hasEnded()) this.#settleThenSend()
     if (this.#client_left) this.#countDrained(chunk.length)
@@ -151,7 +158,11 @@ class Relay implements Dispatcher.DispatchHandler {
     if (!this.#by_event) return [chunk]
     const events = this.#events
     this.#events = []
-    return events.length > 1 ? [Buffer.concat(events)] : events
+    return events
+  }
+
+  #send(bytes: Buffer): void {
+    if (this.#ready.push(bytes) === 1) queueMicrotask(this.#sendReady)
   }
 
   /** Usage is known before the connection's end, for which the client need not wait. */
@@ -162,9 +173,9 @@ class Relay implements Dispatcher.DispatchHandler {
   }
 
   #sendHeld(): void {
-    const held = this.#held ?? []
+    for (const bytes of this.#held ?? []) this.#send(bytes)
     this.#held = []
-    for (const bytes of held) this.#outgoing.write(bytes)
+    this.#sendReady()
     // What still comes carries no usage; it need not be held.
     if (this.#tap?.hasEnded()) this.#held = null
   }
@@ -190,15 +201,14 @@ class Relay implements Dispatcher.DispatchHandler {
 
   async #finish(): Promise<void> {
     if (this.#error) return this.#finishError(this.#error)
-    await this.#tap?.end()
+    const decoded = this.#tap?.end()
+    if (decoded) await decoded
     for (const bytes of this.#events) this.#held = [...(this.#held ?? []), bytes]
     this.#events = []
     await this.#settle('complete')
     if (this.#is_decoded && this.#tap?.problem()) this.#outgoing.destroy()
-    if (!this.#client_left) {
-      this.#sendHeld()
-      this.#outgoing.end()
-    }
+    if (!this.#client_left) this.#outgoing.end(joined([...this.#ready, ...(this.#held ?? [])]))
+    this.#ready = []
     this.#over('done')
   }
 
@@ -281,6 +291,10 @@ class Relay implements Dispatcher.DispatchHandler {
     this.#outgoing.off('close', this.#onClose)
     this.#resolve(how)
   }
+}
+
+function joined(parts: readonly Buffer[]): Buffer | undefined {
+  return parts.length > 1 ? Buffer.concat(parts) : parts[0]
 }
 
 /** The one event of a chat stream that is there only because usage was asked for. */

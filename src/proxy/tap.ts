@@ -14,8 +14,8 @@ import { createSseSplitter, type SseSplitter } from './sse.ts'
  */
 export type Tap = {
   feed(chunk: Buffer): void
-  /** Waits for a decoder, if the answer was encoded. */
-  end(): Promise<void>
+  /** A promise where a decoder must be waited for. */
+  end(): Promise<void> | undefined
   /** Frees a decoder when the answer is over before its end. */
   close(): void
   readonly meter: Meter
@@ -43,8 +43,9 @@ export function createTap(api: Api, meter: Meter, options: TapOptions): Tap {
   const reader = createReader(api, meter, options)
   const tap: Tap = {
     feed: (chunk) => reader.feed(chunk),
-    async end() {
+    end() {
       reader.end()
+      return undefined
     },
     close() {},
     meter,
