@@ -96,7 +96,6 @@ function afterTurns(turns: number, next: () => void): void {
 function flush(queue: Queue): void {
   const batch = queue.waiting.slice(0, BATCH_MAX)
   try {
-    refresh(queue.till, nowOf(queue))
     const bound = batch.filter((one) => !passFree(queue, one))
     if (bound.length > 0) commit(queue, bound)
     queue.retry_ms = 0
@@ -116,7 +115,12 @@ function nowOf(queue: Queue): number {
 function passFree(queue: Queue, one: Waiting): boolean {
   const { operation } = one
   if (operation.kind !== 'admit') return false
-  if (peek(queue.till, operation.request.subject, nowOf(queue))) return false
+  const now = nowOf(queue)
+  const { subject } = operation.request
+  if (peek(queue.till, subject, now)) return false
+  // As far as was known: others may have made a budget since.
+  refresh(queue.till, now)
+  if (peek(queue.till, subject, now)) return false
   end(one, { kind: 'admitted', hold_id: null, remaining_nanos: null })
   return true
 }

@@ -53,6 +53,8 @@ type Ring = {
   is_checked: boolean
   /** By the hash of the whole text; a key in rotation is there twice. */
   readonly entries: Map<string, Entry>
+  /** The hashes of texts that were found to be keys: hashing is not repeated for each request. */
+  readonly hashes: Map<string, string>
   readonly workspaces: Map<string, string | null>
   upstreams: Upstream[]
 }
@@ -66,6 +68,7 @@ export function openKeyring({ store_path, store_driver, sealer }: KeyringParts):
     seen: { version: -1, revision: -1 },
     is_checked: false,
     entries: new Map(),
+    hashes: new Map(),
     workspaces: new Map(),
     upstreams: [],
   }
@@ -113,6 +116,7 @@ function check(ring: Ring): void {
 
 function load(ring: Ring): void {
   ring.entries.clear()
+  ring.hashes.clear()
   ring.workspaces.clear()
   for (const row of ring.queries.keys()) {
     const key = keyOf(row)
@@ -126,10 +130,10 @@ function load(ring: Ring): void {
 }
 
 function resolve(ring: Ring, text: string, now: number): ProxyKey | KeyProblem {
-  const id = idOfKey(text)
-  if (id === undefined) return refuseShape(text)
-  const entry = ring.entries.get(hashOfKey(text))
-  if (!entry) return UNKNOWN
+  const hash = ring.hashes.get(text) ?? hashOfKey(text)
+  const entry = ring.entries.get(hash)
+  if (!entry) return idOfKey(text) === undefined ? refuseShape(text) : UNKNOWN
+  ring.hashes.set(text, hash)
   const { key, proxy_key, until } = entry
   if (until !== null && until <= now)
     return problem('revoked', `This secret of the wrapped key "${key.name}" was replaced.`)

@@ -61,9 +61,8 @@ export function proxyRoute(deps: ProxyDeps): ProxyRoute {
   poll.unref()
   return {
     handle(incoming, outgoing) {
-      const work = serve(state, incoming, outgoing)
+      const work = serve(state, incoming, outgoing).then(() => void running.delete(work))
       running.add(work)
-      void work.finally(() => running.delete(work))
     },
     async close() {
       clearInterval(poll)
