@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/oracle/**'],
+    exclude: ['test/oracle/**', 'test/clients/**'],
     testTimeout: 30_000,
     pool: 'threads',
   },

@@ -3,6 +3,7 @@ import type { Config } from './config.ts'
 import { UserError } from './errors.ts'
 import { openSealer, type Sealer } from './keys/seal.ts'
 import type { Log } from './log.ts'
+import type { TelemetryPolicy } from './policy.ts'
 import type { Catalog } from './pricing/catalog.ts'
 import { providers } from './providers/index.ts'
 import type { Provider } from './providers/provider.ts'
@@ -44,6 +45,8 @@ export type App = {
   readonly closing: AbortSignal
   /** Prices, loaded at the first use: bundled rules under the user's own. */
   catalog(): Promise<Catalog>
+  /** The user's rules for what is attributed to whom and who pays, read at the first use. */
+  policy(): Promise<TelemetryPolicy>
   close(): Promise<void>
 }
 
@@ -60,6 +63,7 @@ export async function openApp(
   })
   const closing = new AbortController()
   let catalog: Promise<Catalog> | undefined
+  let policy: TelemetryPolicy | undefined
   return Object.freeze({
     config,
     clock,
@@ -77,6 +81,11 @@ export async function openApp(
     catalog() {
       catalog ??= openCatalog(config)
       return catalog
+    },
+    async policy() {
+      const { readPolicy } = await import('./policy.ts')
+      policy ??= await readPolicy(config.home)
+      return policy
     },
     async close() {
       closing.abort()

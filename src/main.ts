@@ -33,6 +33,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(0)
 })
 
+// A log that nobody reads any more is no reason to end what serves others.
+process.stderr.on('error', () => {})
+
 const { runCommand } = await import('./cli/run.ts')
 process.exitCode = await runCommand(process.argv.slice(2), hostProcess())
 

@@ -19,10 +19,16 @@ export const FromParam = z.string().optional().describe('Date or instant, instea
 export const ToParam = z.string().optional().describe('Excluded end of from; default now.')
 export const LimitParam = z.number().int().min(1).max(100).default(20)
 
-/** A row whose fields the tool's text and the README tell: schemas of every field would cost more than they say. */
-export const Row = z.looseObject({})
+/** The description keeps "text or null" from becoming a list of types, which some clients do not know. */
+export const Maybe = z.string().describe('or null').nullable()
+/**
+ * A row says what its values can be, and the tool's text and the README what they mean: schemas of every
+ * field would cost more than they say.
+ */
+export const Facts = z.object({}).catchall(z.union([Maybe, z.number()]))
 /** A map of texts. */
 export const Texts = z.object({}).catchall(z.string())
+export const Counts = z.object({}).catchall(z.number())
 
 /** Money on the wire: a decimal text in dollars with nine places. */
 export const Usd = z.string()

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { validateHostHeader, validateOriginHeader } from '@modelcontextprotocol/server'
 import type { App } from './app.ts'
 import { newId } from './ids.ts'
+import { hasPendingUsage } from './ledger/pending-usage.ts'
 import type { ProxyRoute } from './proxy/route.ts'
 import { PROXY_MOUNT } from './proxy/target.ts'
 
@@ -15,6 +16,8 @@ export type ProxyDoor = {
    * that is not allowed here is not: it goes the common way, where it is refused.
    */
   take(incoming: IncomingMessage, outgoing: ServerResponse): boolean
+  /** Jobs that an earlier process left behind are asked after, whether or not a request comes. */
+  resume(): Promise<void>
   close(): Promise<void>
 }
 
@@ -65,6 +68,9 @@ export function createProxyDoor(app: App, allowed_hosts: string[]): ProxyDoor {
       if (proxy) proxy.handle(incoming, outgoing)
       else void openFor(incoming, outgoing)
       return true
+    },
+    async resume() {
+      if (await hasPendingUsage(app.db)) await open()
     },
     async close() {
       await (await opening)?.close()

@@ -1,4 +1,5 @@
 import type { App } from './app.ts'
+import { watchCrossings } from './budgets/crossing.ts'
 import { messageOf, UserError } from './errors.ts'
 import { jobs } from './jobs/index.ts'
 import { OWNER_LEASE, startScheduler } from './jobs/scheduler.ts'
@@ -24,6 +25,7 @@ export function startRuntime(app: App): Runtime {
   let side_port: SidePort | undefined
   let problem: UserError | undefined
   let retry: NodeJS.Timeout | undefined
+  let thresholds: ReturnType<typeof watchCrossings> | undefined
   let resolveStarted = () => {}
   const started = new Promise<void>((resolve) => {
     resolveStarted = resolve
@@ -31,8 +33,10 @@ export function startRuntime(app: App): Runtime {
 
   const scheduler = startScheduler(app, jobs, {
     async onOwner(is_owner) {
-      if (is_owner) await openPort()
-      else await closePort()
+      if (is_owner) {
+        thresholds ??= watchCrossings(app)
+        await openPort()
+      } else await stop()
     },
     onFirstTick: () => resolveStarted(),
   })
@@ -62,6 +66,12 @@ export function startRuntime(app: App): Runtime {
     await closing?.close()
   }
 
+  async function stop(): Promise<void> {
+    await closePort()
+    await thresholds?.close()
+    thresholds = undefined
+  }
+
   /** The lease row carries what the other processes must know of the owner. */
   async function tell(detail: OwnerDetail): Promise<void> {
     await app.db
@@ -77,7 +87,7 @@ export function startRuntime(app: App): Runtime {
     sidePort: () => side_port,
     problem: () => problem,
     async close() {
-      await closePort()
+      await stop()
       await scheduler.close()
     },
   }

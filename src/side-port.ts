@@ -6,11 +6,10 @@ import { Hono, type MiddlewareHandler } from 'hono'
 import type { App } from './app.ts'
 import { UserError } from './errors.ts'
 import { newId } from './ids.ts'
-import { connectProvider } from './jobs/connect.ts'
+import { connectDeps } from './jobs/connect-deps.ts'
 import { isTokenProblem, type Scope, verifyAccessToken } from './keys/access-token.ts'
 import { countRefused } from './ledger/receiver.ts'
 import { createBookAll } from './otlp/book.ts'
-import { createPolicy } from './otlp/policy.ts'
 import { createRefusalCounter } from './otlp/refusals.ts'
 import { otlpRoute } from './otlp/route.ts'
 import { createProxyDoor } from './proxy-door.ts'
@@ -93,6 +92,7 @@ export async function openSidePort(app: App): Promise<SidePort> {
   server.requestTimeout = 60_000
   server.keepAliveTimeout = 65_000
   await listen(server, host, port)
+  await door.resume()
   const address = server.address()
   const bound = typeof address === 'object' && address ? address.port : port
   return {
@@ -198,7 +198,7 @@ function otlpDeps(app: App): Parameters<typeof otlpRoute>[0] {
       clock,
       catalog: app.catalog,
       tags: app.config.tags,
-      policy: createPolicy(app.config.home),
+      policy: app.policy,
     }),
     async authorize(header) {
       if (is_open && !/\bol[kt]_/.test(header ?? '')) return null
@@ -208,27 +208,5 @@ function otlpDeps(app: App): Parameters<typeof otlpRoute>[0] {
         : { id: auth.token, name: auth.clientId }
     },
     onRefused: createRefusalCounter({ log, count: (one) => countRefused(db, one, clock.now()) }),
-  }
-}
-
-function connectDeps(app: App): Parameters<typeof connectRoute>[0] {
-  return {
-    db: app.db,
-    clock: app.clock,
-    describe: (id) => {
-      const provider = app.providers.find((one) => one.id === id)
-      return provider?.admin
-        ? {
-            name: provider.name,
-            kind: provider.admin.key_help.kind,
-            note: provider.admin.key_help.note,
-            url: provider.admin.key_help.url,
-          }
-        : undefined
-    },
-    connect: async ({ provider, name, key }) => {
-      const one = await connectProvider(app, { provider, name, key, actor: 'connect page' })
-      return { organization_name: one.organization_name, fingerprint: one.fingerprint }
-    },
   }
 }

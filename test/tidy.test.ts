@@ -30,6 +30,7 @@ const KERNEL = [
   'log',
   'money',
   'period',
+  'policy',
   'secret',
   'usage',
   'version',

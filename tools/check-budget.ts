@@ -1,8 +1,13 @@
 import * as z from 'zod'
 import type { BudgetAnswer } from '../src/budgets/answer.ts'
 import { formatUsd, nanosFromUsd } from '../src/money.ts'
-import { LimitParam, Row, Texts } from '../src/params.ts'
+import { Facts, LimitParam, Maybe, Texts } from '../src/params.ts'
 import { defineTool } from '../src/tool.ts'
+
+const Budget = z.object({}).catchall(z.union([Maybe, z.number(), z.array(z.number())]))
+const Afford = z
+  .object({ cheaper: z.array(Facts) })
+  .catchall(z.union([Maybe, z.number(), z.array(z.string())]))
 
 export default defineTool({
   name: 'check_budget',
@@ -22,8 +27,8 @@ export default defineTool({
     limit: LimitParam,
   },
   output: {
-    budgets: z.array(Row),
-    afford: Row.optional(),
+    budgets: z.array(Budget),
+    afford: Afford.optional(),
     notes: z.array(z.string()),
     as_of: z.string(),
     has_more: z.boolean(),
@@ -33,8 +38,8 @@ export default defineTool({
     const answer = await answerBudgets(app, args)
     return {
       ...answer,
-      budgets: answer.budgets.map((one) => ({ ...one })),
-      afford: answer.afford ? { ...answer.afford } : undefined,
+      budgets: answer.budgets as unknown as z.output<typeof Budget>[],
+      afford: (answer.afford ?? undefined) as unknown as z.output<typeof Afford> | undefined,
       notes: [...answer.notes],
     }
   },
@@ -66,7 +71,11 @@ function formatBudget(budget: BudgetAnswer['budgets'][number]): string {
   const reset = budget.resets_at === null ? '' : `, resets ${budget.resets_at.slice(0, 16)}Z`
   const unsure = budget.uncertain_usd ? `; ${money(budget.uncertain_usd)} of it uncertain` : ''
   const out = budget.runs_out_at ? `; at this rate used up ${budget.runs_out_at.slice(0, 16)}Z` : ''
-  return `- ${name}${member ? ` (${member})` : ''}: ${money(spent_usd)} spent${held} of ${money(limit_usd)} (${budget.used_percent} %), ${money(remaining_usd)} left${reset}${unsure}${out}. ${STATE[state]}${action === 'block' ? ' Blocks.' : ' Only tells.'}`
+  const passed =
+    budget.passed_percent !== undefined && budget.passed_at !== undefined
+      ? `; passed ${budget.passed_percent} % at ${budget.passed_at.slice(0, 16)}Z`
+      : ''
+  return `- ${name}${member ? ` (${member})` : ''}: ${money(spent_usd)} spent${held} of ${money(limit_usd)} (${budget.used_percent} %), ${money(remaining_usd)} left${reset}${unsure}${out}${passed}. ${STATE[state]}${action === 'block' ? ' Blocks.' : ' Only tells.'}`
 }
 
 const STATE = { ok: '', near: 'Near its limit.', exhausted: 'Used up.' } as const

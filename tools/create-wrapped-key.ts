@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { oneOf, Texts } from '../src/params.ts'
+import { Counts, oneOf, Texts } from '../src/params.ts'
 import { defineTool } from '../src/tool.ts'
 
 export default defineTool({
@@ -18,11 +18,7 @@ export default defineTool({
     user: z.string().optional(),
     workspace: z.string().optional(),
     expires: z.string().optional().describe('Date or 30d.'),
-    limits: z
-      .object({})
-      .catchall(z.number())
-      .optional()
-      .describe('requests_per_minute tokens_per_minute concurrent_requests'),
+    limits: Counts.optional().describe('requests_per_minute tokens_per_minute concurrent_requests'),
     addresses: z.array(z.string()).optional().describe('IP ranges.'),
     on_limit: oneOf(['refuse', 'clamp']).optional().describe('clamp shortens answers to fit.'),
     reveal: oneOf(['page', 'inline']).default('page'),

@@ -2,28 +2,11 @@ import * as z from 'zod'
 import { rankByDistance } from '../src/closest.ts'
 import { UserError } from '../src/errors.ts'
 import type { SpendAnswer, SpendRow } from '../src/ledger/spend-answer.ts'
-import type { GroupBy } from '../src/ledger/spend-query.ts'
+import { GROUPS, type GroupBy } from '../src/ledger/spend-query.ts'
 import { formatUsd, nanosFromUsd } from '../src/money.ts'
 import { FromParam, LimitParam, oneOf, PeriodParam, ToParam, Usd } from '../src/params.ts'
 import { resolvePeriod } from '../src/period.ts'
 import { defineTool } from '../src/tool.ts'
-
-const GROUPS = [
-  'provider',
-  'model',
-  'day',
-  'hour',
-  'week',
-  'month',
-  'wrapped_key',
-  'provider_key',
-  'workspace',
-  'user',
-  'project',
-  'session',
-  'client',
-  'source',
-] as const satisfies readonly GroupBy[]
 
 const TIMES: readonly string[] = ['day', 'hour', 'week', 'month']
 const FILTERS = GROUPS.filter((group) => !TIMES.includes(group))
@@ -140,7 +123,7 @@ function formatSpend(answer: SpendAnswer): string {
   ]
   if (previous)
     lines.push(
-      `Before (${previous.from} to ${previous.to}): ${money(previous.cost_usd)}${change(previous.change_percent)}.`,
+      `Before (${previous.from} to ${previous.to}): ${money(previous.cost_usd)}${previous.change_percent === undefined ? '' : change(previous.change_percent)}.`,
     )
   for (const row of rows) lines.push(`- ${formatRow(row, previous !== undefined)}`)
   if (complete_through) lines.push(`Complete through ${complete_through.slice(0, 16)}Z.`)

@@ -1,10 +1,7 @@
 import * as z from 'zod'
 import type { StatusReport } from '../src/jobs/status.ts'
+import { Facts, Maybe } from '../src/params.ts'
 import { defineTool } from '../src/tool.ts'
-
-/** The description keeps "text or null" from becoming a list of types, which some clients do not know. */
-const Maybe = z.string().describe('or null').nullable()
-const Facts = z.object({}).catchall(z.union([Maybe, z.number()]))
 
 const Connection = z.object({ streams: z.array(Facts) }).catchall(Maybe)
 

@@ -1,8 +1,12 @@
 import * as z from 'zod'
 import type { KeyReport, KeysReport } from '../src/jobs/key-report.ts'
 import { formatUsd, nanosFromUsd } from '../src/money.ts'
-import { LimitParam, Row } from '../src/params.ts'
+import { Facts, LimitParam, Maybe, Texts } from '../src/params.ts'
 import { defineTool } from '../src/tool.ts'
+
+const Key = z
+  .object({ tags: Texts, limits: Facts, budgets: z.array(Texts) })
+  .catchall(z.union([Maybe, z.number(), z.array(z.string())]))
 
 export default defineTool({
   name: 'list_keys',
@@ -12,8 +16,8 @@ export default defineTool({
     'Lists wrapped keys: what each may do, its budgets, spend of 30 days and last use, with idle and over-wide ones flagged, and the provider keys behind them. Never a secret.',
   input: { with_revoked: z.boolean().default(false), limit: LimitParam },
   output: {
-    keys: z.array(Row),
-    provider_keys: z.array(Row),
+    keys: z.array(Key),
+    provider_keys: z.array(Facts),
     as_of: z.string(),
     has_more: z.boolean(),
     left_out: z.number(),
@@ -23,7 +27,7 @@ export default defineTool({
     const report = await reportKeys(app, args)
     return {
       ...report,
-      keys: report.keys.map((key) => ({ ...key })),
+      keys: report.keys as unknown as z.output<typeof Key>[],
       provider_keys: report.provider_keys.map((key) => ({ ...key })),
     }
   },

@@ -2,10 +2,14 @@ import * as z from 'zod'
 import type { KeyRequest } from '../src/jobs/key-fields.ts'
 import type { Delivered } from '../src/jobs/wrapped-keys.ts'
 import type { WrappedKey } from '../src/keys/wrapped-key.ts'
-import { oneOf, Row } from '../src/params.ts'
+import { Counts, oneOf, Texts } from '../src/params.ts'
 import { type Call, defineTool, type OpenUrl } from '../src/tool.ts'
 
 const GRACE_HOURS = 24
+
+const Changes = z
+  .object({})
+  .catchall(z.union([z.string(), z.number(), z.array(z.string()), Texts, Counts]))
 
 export default defineTool({
   name: 'update_wrapped_key',
@@ -16,7 +20,7 @@ export default defineTool({
   input: {
     key: z.string().optional().describe('Id or name.'),
     action: oneOf(['pause', 'resume', 'change', 'rotate', 'revoke']).optional(),
-    changes: Row.optional().describe('For change: fields as in create_wrapped_key.'),
+    changes: Changes.optional().describe('For change: fields as in create_wrapped_key.'),
     grace_hours: z.number().default(GRACE_HOURS),
     reveal: oneOf(['page', 'inline']).default('page'),
     plan_id: z.string().optional().describe('From the first call.'),

@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import { HOUR_MS } from '../clock.ts'
 import { appendAudit } from '../keys/audit.ts'
 import type { UsageEvent } from '../ledger/event.ts'
@@ -56,6 +57,27 @@ export async function closeLostHolds(parts: HealParts): Promise<number> {
   })
 }
 
+/** Whether there is anything to close, alive or not. */
+export async function hasOverdueHolds(db: Db, now: number): Promise<boolean> {
+  const overdue = await db
+    .selectFrom('hold')
+    .select('id')
+    .where('state', '=', 'open')
+    .where('deadline_at', '<=', now)
+    .where(({ not, exists }) => not(exists(waiting(db))))
+    .limit(1)
+    .executeTakeFirst()
+  return overdue !== undefined
+}
+
+/** A job whose usage is still to be told is not lost: its provider is asked until it tells. */
+function waiting(db: Db) {
+  return db
+    .selectFrom('pending_usage')
+    .select('job_id')
+    .where('pending_usage.hold_id', '=', sql<string>`cast(hold.id as text)`)
+}
+
 async function closeHold(trx: Db, hold: Overdue, now: number): Promise<void> {
   await trx
     .updateTable('hold')
@@ -88,7 +110,7 @@ async function listOverdue(trx: Db, now: number): Promise<Overdue[]> {
       'owner',
       nanos('bound_nanos').as('bound'),
       'admitted_at',
-      'deadline_at',
+      'hold.deadline_at',
       'pid',
       'hostname',
       'provider',
@@ -100,7 +122,8 @@ async function listOverdue(trx: Db, now: number): Promise<Overdue[]> {
       'tags',
     ])
     .where('state', '=', 'open')
-    .where('deadline_at', '<=', now)
+    .where('hold.deadline_at', '<=', now)
+    .where(({ not, exists }) => not(exists(waiting(trx))))
     .orderBy('hold.id')
     .limit(HOLDS_MAX)
     .execute()

@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import { DAY_MS, isoTime } from '../clock.ts'
 import type { Nanos } from '../money.ts'
 import { usdFromNanos } from '../money.ts'
@@ -24,7 +25,11 @@ export type BudgetUse = {
   readonly window: Window
   /** The most used first; never empty. */
   readonly uses: readonly Use[]
+  /** Thresholds that were recorded as passed in the window, under the limit of today. */
+  readonly crossed: readonly Crossed[]
 }
+
+export type Crossed = { readonly member: string; readonly percent: number; readonly at: number }
 
 export type BudgetReport = {
   readonly id: string
@@ -43,6 +48,9 @@ export type BudgetReport = {
   readonly used_percent: number
   readonly state: 'ok' | 'near' | 'exhausted'
   readonly thresholds: readonly number[]
+  /** The highest threshold that was passed in this window, and when. */
+  readonly passed_percent?: number
+  readonly passed_at?: string
   readonly window_start: string
   readonly resets_at: string | null
   readonly uncertain_usd?: string
@@ -52,12 +60,16 @@ export type BudgetReport = {
   readonly counts: string
 }
 
-const MEMBERS_MAX = 20
+const MEMBERS_MAX = 1_000
 /** Before this much of a window is over, a rate says nothing. */
 const RATE_SHARE_MIN = 0.02
 
-export async function listBudgetUses(db: Db, now: number): Promise<BudgetUse[]> {
-  const budgets = await listBudgets(db)
+export async function listBudgetUses(
+  db: Db,
+  now: number,
+  which: { action?: Budget['action'] } = {},
+): Promise<BudgetUse[]> {
+  const budgets = await listBudgets(db, which)
   const open = budgets.some(({ action }) => action === 'block') ? await listOpen(db) : []
   const uses: BudgetUse[] = []
   for (const budget of budgets) uses.push(await useOf(db, budget, now, open))
@@ -68,7 +80,10 @@ export async function findBudgetUse(db: Db, budget: Budget, now: number): Promis
   return useOf(db, budget, now, budget.action === 'block' ? await listOpen(db) : [])
 }
 
-export function describeUse({ budget, window, uses }: BudgetUse, now: number): BudgetReport {
+export function describeUse(
+  { budget, window, uses, crossed }: BudgetUse,
+  now: number,
+): BudgetReport {
   const use = uses[0] ?? NO_USE
   const { limit_nanos } = budget
   const used = use.spent_nanos + use.held_nanos
@@ -90,6 +105,7 @@ export function describeUse({ budget, window, uses }: BudgetUse, now: number): B
     used_percent: percentOf(used, limit_nanos),
     state: stateOf(budget, used),
     thresholds: budget.thresholds,
+    ...passedOf(crossed.filter(({ member }) => member === use.member)),
     window_start: isoTime(window.start),
     resets_at: window.end === null ? null : isoTime(window.end),
     ...(use.uncertain_nanos > 0n ? { uncertain_usd: usdFromNanos(use.uncertain_nanos) } : {}),
@@ -99,6 +115,13 @@ export function describeUse({ budget, window, uses }: BudgetUse, now: number): B
         ? 'requests through the proxy; a request that goes around it is not stopped and not counted'
         : 'all sources, as get_spend counts them',
   }
+}
+
+function passedOf(crossed: readonly Crossed[]) {
+  const [first, ...others] = crossed
+  if (!first) return {}
+  const highest = others.reduce((best, one) => (one.percent > best.percent ? one : best), first)
+  return { passed_percent: highest.percent, passed_at: isoTime(highest.at) }
 }
 
 /** Two decimals, rounded down: 99.99 is not yet 100. */
@@ -146,7 +169,22 @@ async function useOf(
   const ordered = uses.sort((a, b) =>
     compare(b.spent_nanos + b.held_nanos, a.spent_nanos + a.held_nanos),
   )
-  return { budget, window, uses: ordered.length > 0 ? ordered.slice(0, MEMBERS_MAX) : [NO_USE] }
+  return {
+    budget,
+    window,
+    uses: ordered.length > 0 ? ordered.slice(0, MEMBERS_MAX) : [NO_USE],
+    crossed: await listCrossed(db, budget, window),
+  }
+}
+
+async function listCrossed(db: Db, budget: Budget, window: Window): Promise<Crossed[]> {
+  return db
+    .selectFrom('budget_crossing')
+    .select(['member', 'percent', 'crossed_at as at'])
+    .where('budget_id', '=', budget.id)
+    .where('crossed_at', '>=', window.start)
+    .where(sql<boolean>`limit_nanos = ${budget.limit_nanos}`)
+    .execute()
 }
 
 async function listNoticed(db: Db, budget: Budget, window: Window, now: number): Promise<Use[]> {

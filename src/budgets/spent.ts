@@ -18,8 +18,9 @@ export type Charge = {
 
 /**
  * Makes the budget's projection again, from the start of the window that `now` is in: what settled holds
- * charged, and what the proxy booked of requests that no hold was made for. The write lock keeps
- * everybody else from settling meanwhile.
+ * charged, and what the proxy booked of requests that no hold was made for. Holds that were pruned are
+ * counted by their entries and by what is kept of the difference. The write lock keeps everybody else
+ * from settling meanwhile.
  */
 export async function rebuildSpent(trx: Db, budget: Counted, now: number): Promise<void> {
   const { start } = windowAt(budget, now)
@@ -38,12 +39,9 @@ export async function rebuildSpent(trx: Db, budget: Counted, now: number): Promi
     trx,
     'budget_spent',
     ['budget_id', 'member', 'bucket_start', 'spent_nanos'],
-    [...sums.values()].map(({ member, bucket_start, spent }) => [
-      budget.id,
-      member,
-      bucket_start,
-      spent,
-    ]),
+    [...sums.values()]
+      .filter(({ spent }) => spent !== 0n)
+      .map(({ member, bucket_start, spent }) => [budget.id, member, bucket_start, spent]),
   )
 }
 
@@ -66,6 +64,8 @@ async function listCharges(db: Db, start: number): Promise<Charge[]> {
       from ledger_entry
       where occurred_at >= ${start} and source = 'proxy' and cost_nanos is not null
         and id not in (${held}) and rtrim(rtrim(id, '0123456789'), '.') not in (${held})
+      union all
+      select minute, nanos, ${SUBJECT} from pruned_charge where minute >= ${start}
     )
     group by minute, ${SUBJECT}`.execute(db)
   return rows.map((row) => ({
@@ -90,7 +90,7 @@ export type SubjectRow = {
   readonly tags: string
 }
 
-const SUBJECT: RawBuilder<unknown> = sql.raw(
+export const SUBJECT: RawBuilder<unknown> = sql.raw(
   'provider, model, wrapped_key, workspace, user, session_id, tags',
 )
 

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { readRevision } from '../store/revision.ts'
 import type { Db } from '../store/schema.ts'
 import { type BudgetUse, listBudgetUses } from './report.ts'
 
@@ -11,7 +12,7 @@ const TICK_MS = 1_000
 const SLOW_TICKS = 30
 
 /**
- * Calls `onChange` with the addresses of budgets whose limit, spend or holds are not what they were,
+ * Calls `onChange` with the addresses of budgets whose limit, spend, holds or passed thresholds are not what they were,
  * at most once a second, whoever changed them. The first look is only remembered.
  */
 export function watchBudgets(
@@ -24,7 +25,7 @@ export function watchBudgets(
   let is_looking = false
 
   async function look(): Promise<void> {
-    const now_revision = await readRevision(db)
+    const now_revision = await readRevision(db, 'budgets')
     ticks += 1
     if (known && now_revision === revision && ticks % SLOW_TICKS !== 0) return
     revision = now_revision
@@ -54,11 +55,11 @@ export function watchBudgets(
 const BUDGETS_URI = 'outlay://budgets'
 
 /** A budget is read by its id or by its name. */
-function signatureOf({ budget, uses }: BudgetUse): [uris: string, signature: string] {
+function signatureOf({ budget, uses, crossed }: BudgetUse): [uris: string, signature: string] {
   const { id, name, limit_nanos, action } = budget
   const uris = [id, encodeURIComponent(name)].map((text) => `${BUDGETS_URI}/${text}`).join(' ')
   const used = uses.map((use) => `${use.member} ${use.spent_nanos} ${use.held_nanos}`)
-  return [uris, [limit_nanos, action, ...used].join('\n')]
+  return [uris, [limit_nanos, action, crossed.length, ...used].join('\n')]
 }
 
 function listChanged(
@@ -69,13 +70,4 @@ function listChanged(
   return [...all]
     .filter((uris) => before.get(uris) !== after.get(uris))
     .flatMap((uris) => uris.split(' '))
-}
-
-async function readRevision(db: Db): Promise<number> {
-  const { value } = await db
-    .selectFrom('revision')
-    .select('value')
-    .where('name', '=', 'budgets')
-    .executeTakeFirstOrThrow()
-  return value
 }

@@ -1,5 +1,5 @@
 import { UserError } from '../errors.ts'
-import { connectProvider } from '../jobs/connect.ts'
+import { connectKind, connectProvider } from '../jobs/connect.ts'
 import { connectInference } from '../jobs/connect-inference.ts'
 import { requireAdmin } from '../jobs/sync.ts'
 import { getInferenceApi } from '../providers/inference.ts'
@@ -29,10 +29,12 @@ export const connect: Command = {
   async run(args, context) {
     const [provider] = args.positionals
     if (!provider) throw new UsageError(`Usage: outlay connect ${USAGE}`)
-    const kind = args.values['kind'] ?? 'admin'
-    if (kind === 'inference') return connectForInference(provider, args, context)
-    if (kind === 'admin') return connectAdmin(provider, args, context)
-    throw new UsageError('--kind must be admin (reads costs) or inference (for the proxy).')
+    const { kind } = args.values
+    if (kind !== undefined && kind !== 'admin' && kind !== 'inference')
+      throw new UsageError('--kind must be admin (reads costs) or inference (for the proxy).')
+    return connectKind(await context.openApp(), { provider, kind }) === 'admin'
+      ? connectAdmin(provider, args, context)
+      : connectForInference(provider, args, context)
   },
 }
 

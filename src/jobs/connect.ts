@@ -1,8 +1,9 @@
 import type { App } from '../app.ts'
 import { UpstreamError, UserError } from '../errors.ts'
-import { createConnectPage } from '../keys/connect-page.ts'
+import { createConnectPage, type KeyKind } from '../keys/connect-page.ts'
 import { type Connection, DEFAULT_NAME, saveConnection } from '../keys/connection.ts'
 import { createGet } from '../providers/http.ts'
+import { getInferenceApi } from '../providers/inference.ts'
 import type { Secret } from '../secret.ts'
 import { findLease } from '../store/lease.ts'
 import { OWNER_LEASE } from './scheduler.ts'
@@ -61,24 +62,50 @@ export async function connectProvider(app: App, request: ConnectRequest): Promis
   }
 }
 
-export function describeConnect(app: App, provider: string, name: string | undefined) {
-  const { admin, id } = requireAdmin(app, provider)
+/** Where nothing is said: a key that reads costs, if the provider has such. */
+export function connectKind({ providers }: App, { provider, kind }: ConnectQuestion): KeyKind {
+  if (kind !== undefined) return kind
+  return providers.some(({ id, admin, wire }) => id === provider && !admin && wire)
+    ? 'inference'
+    : 'admin'
+}
+
+export type ConnectQuestion = {
+  readonly provider: string
+  readonly kind?: KeyKind | undefined
+  readonly name?: string | undefined
+}
+
+/** @throws UserError for a provider that has no such key. */
+export function describeConnect(app: App, question: ConnectQuestion) {
+  const kind = connectKind(app, question)
+  const { provider } = question
+  const { key_help, base_url } =
+    kind === 'admin' ? requireAdmin(app, provider).admin : getInferenceApi(provider)
+  const options = [
+    ...(kind === 'admin' ? [] : ['--kind inference']),
+    ...(base_url === null ? ['--base-url https://…/v1'] : []),
+    ...(question.name ? [`--name ${question.name}`] : []),
+  ]
   return {
-    command: `outlay connect ${id}${name ? ` --name ${name}` : ''}`,
-    key_needed: admin.key_help.kind,
-    key_page: admin.key_help.url,
+    command: ['outlay connect', provider, ...options].join(' '),
+    key_needed: key_help.kind,
+    key_page: key_help.url,
   }
 }
 
 /** A one-time page at the side port of whichever process owns it; null when none does. */
-export async function openConnectPage(app: App, provider: string, name: string | undefined) {
-  const described = describeConnect(app, provider, name)
+export async function openConnectPage(app: App, question: ConnectQuestion) {
+  const described = describeConnect(app, question)
   const owner = await findLease(app.db, app.holder, OWNER_LEASE)
   const { side_port } = JSON.parse(owner?.detail ?? '{}') as OwnerDetail
-  if (!side_port) return { url: null, ...described }
+  // Where a server of any address would get the key, an address that was only told is not enough.
+  const is_own_address = app.providers.some(({ id }) => id === question.provider)
+  if (!side_port || !is_own_address) return { url: null, ...described }
   const nonce = await createConnectPage(app.db, {
-    provider: requireAdmin(app, provider).id,
-    name: name ?? DEFAULT_NAME,
+    provider: question.provider,
+    kind: connectKind(app, question),
+    name: question.name ?? DEFAULT_NAME,
     clock: app.clock,
   })
   return { url: `${side_port}/connect/${nonce}`, ...described }

@@ -8,6 +8,7 @@ import { CLIENT_IDS, type LocalClient, type LogFile } from '../local/client.ts'
 import { type ImportResult, importClient, listClientFiles } from '../local/import.ts'
 import { localClients } from '../local/index.ts'
 import { listFollowed } from '../local/position.ts'
+import { findBillingRule } from '../policy.ts'
 import { findLease, releaseLease, takeLease } from '../store/lease.ts'
 import { openStore } from '../store/open.ts'
 import type { Job } from './scheduler.ts'
@@ -78,12 +79,13 @@ async function importEach(
 
 async function importDeps(app: App, signal: AbortSignal): Promise<ImportDeps> {
   const { db, clock, config } = app
+  const policy = await app.policy()
   return {
     db,
     catalog: await app.catalog(),
     env: config.folder_env,
     project_names: config.project_names,
-    billingMode: () => 'api',
+    billingMode: (client) => findBillingRule(policy, { client }) ?? 'api',
     now: clock.now,
     wallNow: clock.wallNow,
     signal,

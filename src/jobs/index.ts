@@ -1,4 +1,5 @@
-import { closeLostHolds } from '../budgets/heal.ts'
+import { closeLostHolds, hasOverdueHolds } from '../budgets/heal.ts'
+import { hasOldHolds, pruneHolds } from '../budgets/prune.ts'
 import { DAY_MS, isoTime } from '../clock.ts'
 import { backUp, listBackups, pruneBackups } from '../store/backup.ts'
 import { evidenceJob } from './evidence.ts'
@@ -84,20 +85,18 @@ const backupJob: Job = {
 /** Holds of a process that is gone stay charged; this closes them once their request is certainly over. */
 const healJob: Job = {
   name: 'heal',
-  async isDue({ db, clock }) {
-    const overdue = await db
-      .selectFrom('hold')
-      .select('id')
-      .where('state', '=', 'open')
-      .where('deadline_at', '<=', clock.now())
-      .limit(1)
-      .executeTakeFirst()
-    return overdue !== undefined
-  },
+  isDue: ({ db, clock }) => hasOverdueHolds(db, clock.now()),
   async run({ db, holder, clock, log, catalog }) {
     const closed = await closeLostHolds({ db, holder, catalog: await catalog(), now: clock.now() })
     if (closed > 0) log.warn('holds of a process that is gone stay charged', { holds: closed })
   },
 }
 
-export const jobs: readonly Job[] = [syncJob, backupJob, importJob, healJob, evidenceJob]
+/** Each request keeps its ledger entry; what it was held with goes after some weeks. */
+const pruneJob: Job = {
+  name: 'prune',
+  isDue: ({ db, clock }) => hasOldHolds(db, clock.now()),
+  run: ({ db, clock }) => pruneHolds(db, clock.now()),
+}
+
+export const jobs: readonly Job[] = [syncJob, backupJob, importJob, healJob, evidenceJob, pruneJob]

@@ -5,6 +5,7 @@ import { findLease } from '../store/lease.ts'
 import type { Db } from '../store/schema.ts'
 import { DIRECTORY_STREAM } from '../sync/stream.ts'
 import { VERSION } from '../version.ts'
+import { listBudgetProblems } from './budget-problems.ts'
 import { listRefusalProblems } from './refusals.ts'
 import { OWNER_LEASE } from './scheduler.ts'
 import { isSyncing } from './sync.ts'
@@ -91,6 +92,7 @@ export async function reportStatus(app: App): Promise<StatusReport> {
       ...(await emptiedProblems(db)),
       ...emptyProblems(reports, receivers),
       ...(await listRefusalProblems(db, clock.now())),
+      ...(await listBudgetProblems(db, clock.now())),
       ...portProblems(owner?.detail),
     ],
     as_of: isoTime(clock.now()),

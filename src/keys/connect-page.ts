@@ -2,9 +2,13 @@ import { type Clock, DAY_MS, MINUTE_MS } from '../clock.ts'
 import { newSecret, sha256 } from '../ids.ts'
 import type { Db } from '../store/schema.ts'
 
+/** `admin` reads what an organisation uses and pays; `inference` is what the proxy sends requests on with. */
+export type KeyKind = 'admin' | 'inference'
+
 /** A page on which a person types one provider key. Whoever knows its nonce may use it, once. */
 export type ConnectPage = {
   readonly provider: string
+  readonly kind: KeyKind
   readonly name: string
   readonly expires_at: number
   readonly tries_left: number
@@ -17,7 +21,7 @@ const TRIES_MAX = 5
 /** Any process may make the page; the owner of the side port serves it. Gives the nonce of its address. */
 export async function createConnectPage(
   db: Db,
-  { provider, name, clock }: { provider: string; name: string; clock: Clock },
+  { provider, kind, name, clock }: { provider: string; kind: KeyKind; name: string; clock: Clock },
 ): Promise<string> {
   const nonce = newSecret()
   const created_at = clock.now()
@@ -30,6 +34,7 @@ export async function createConnectPage(
     .values({
       nonce_hash: hashOf(nonce),
       provider,
+      kind,
       name,
       created_at,
       expires_at: created_at + PAGE_TTL_MS,
@@ -49,9 +54,10 @@ export async function findConnectPage(
     .where('nonce_hash', '=', hashOf(nonce))
     .executeTakeFirst()
   if (!row) return undefined
-  const { provider, name, expires_at } = row
+  const { provider, kind, name, expires_at } = row
   return {
     provider,
+    kind,
     name,
     expires_at,
     tries_left: TRIES_MAX - row.tries,

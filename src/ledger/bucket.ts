@@ -88,6 +88,18 @@ export type AssistantDay = {
   readonly estimated_nanos: Nanos
 }
 
+/** What the provider calls one of its keys, people, or workspaces (projects). */
+export type DirectoryEntry = {
+  readonly kind: 'workspace' | 'api_key' | 'user'
+  readonly id: string
+  readonly name: string
+  /** Key: its workspace. */
+  readonly parent_id?: string
+  readonly status?: string
+  /** The container that reports show as none. */
+  readonly is_default?: boolean
+}
+
 /** Everything a provider's report says of one range, read to its end. */
 export type ReportWindow = {
   readonly stream_id: number

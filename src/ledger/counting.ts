@@ -45,7 +45,8 @@ export function precedenceOf({
  * The rule, and its only place. An entry that another one replaces, because it says more of the same
  * request, never counts. Two entries saw the same request when they share the id of the request or of
  * its answer. Where one of the two knows no id, they saw the same requests when they share client and
- * session. What counts is the entry with the highest rank, of equals the one with the smaller id.
+ * session. What counts is the entry with the highest rank, of equals the one with the smaller id; but
+ * what the proxy forwarded and what was billed beside it are never told twice, whatever ids a server gives.
  */
 const SUPERSEDED_BY = sql<string | null>`coalesce(
   (select newer.id from ledger_entry newer where newer.replaces = entry.id),
@@ -53,7 +54,8 @@ const SUPERSEDED_BY = sql<string | null>`coalesce(
     where (better.request_id in (entry.request_id, entry.response_id)
         or better.response_id in (entry.request_id, entry.response_id))
       and (better.precedence > entry.precedence
-        or (better.precedence = entry.precedence and better.id < entry.id))
+        or (better.precedence = entry.precedence and better.id < entry.id
+          and entry.source <> 'proxy'))
       and not exists (select 1 from ledger_entry newer where newer.replaces = better.id)
     order by better.precedence desc, better.id limit 1),
   (select 'session' from telling
@@ -70,7 +72,10 @@ export function decideCounting(trx: Db, fresh: readonly Seen[]): Promise<Changes
   return settleCounting(trx, fresh, fresh.flatMap(tellingsOf))
 }
 
-/** As `decideCounting`, for all that has begun to tell of a session. */
+/**
+ * As `decideCounting`, for all that has begun to tell of a session. An entry without a precedence is in
+ * no total yet: it is decided when `settlePending` gives it one.
+ */
 export async function settleCounting(
   trx: Db,
   fresh: readonly Seen[],
@@ -85,7 +90,8 @@ export async function settleCounting(
   const { rows } = await sql<{ id: string; was: string | null; is: string | null }>`
     with decided as materialized (
       select entry.id, entry.superseded_by as was, ${SUPERSEDED_BY} as "is" from ledger_entry entry
-      where entry.id in (select value from json_each(${JSON.stringify(affected)})))
+      where entry.id in (select value from json_each(${JSON.stringify(affected)}))
+        and entry.precedence > 0)
     select * from decided where was is not "is"`.execute(trx)
   await writeDecisions(trx, rows)
   const is_fresh = new Set(fresh.map(({ id }) => id))

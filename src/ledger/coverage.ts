@@ -14,13 +14,17 @@ export type Coverage = {
   readonly metered: Stretch | null
   /** From here on the connection speaks for its provider; what others saw of it is not added. */
   readonly speaks_from: number | null
-  /** A removed connection speaks up to where it was read; null: it is live. */
+  /** One that was removed, or could not be read for a day, speaks up to its last reading; null: to the end. */
   readonly speaks_until: number | null
+  readonly is_removed: boolean
   readonly last_read_at: number | null
 }
 
+/** So long without a reading, and a provider's silence is no zero any more. */
+const SILENT_MS = DAY_MS
+
 /** One entry for each connection that was ever read, removed ones too: their history stays. */
-export async function listCoverage(db: Db): Promise<Coverage[]> {
+export async function listCoverage(db: Db, now?: number): Promise<Coverage[]> {
   const rows = await db
     .selectFrom('sync_stream')
     .innerJoin('connection', 'connection.id', 'sync_stream.connection_id')
@@ -50,6 +54,9 @@ export async function listCoverage(db: Db): Promise<Coverage[]> {
     const metered = common(streams.filter((row) => row.view !== 'cost').map(readStretch))
     const starts = streams.flatMap(({ covered_from }) => covered_from ?? [])
     const reads = streams.flatMap(({ succeeded_at }) => succeeded_at ?? [])
+    const last_read_at = reads.length > 0 ? Math.max(...reads) : null
+    const is_removed = removed_at !== null
+    const is_silent = now !== undefined && now - (last_read_at ?? 0) >= SILENT_MS
     return {
       connection_id,
       provider,
@@ -57,8 +64,9 @@ export async function listCoverage(db: Db): Promise<Coverage[]> {
       billed,
       metered,
       speaks_from: starts.length > 0 ? Math.min(...starts) : null,
-      speaks_until: removed_at === null ? null : Math.max(...ends),
-      last_read_at: reads.length > 0 ? Math.max(...reads) : null,
+      speaks_until: is_removed || is_silent ? Math.max(...ends, last_read_at ?? 0) : null,
+      is_removed,
+      last_read_at,
     }
   })
 }

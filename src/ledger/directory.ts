@@ -1,15 +1,7 @@
 import { sql } from 'kysely'
 import { insertRows } from '../store/columns.ts'
 import type { Db } from '../store/schema.ts'
-
-export type NamedEntry = {
-  readonly kind: 'workspace' | 'api_key' | 'user'
-  readonly id: string
-  readonly name: string
-  readonly parent_id?: string
-  readonly status?: string
-  readonly is_default?: boolean
-}
+import type { DirectoryEntry } from './bucket.ts'
 
 const COLUMNS = [
   'connection_id',
@@ -26,7 +18,7 @@ const COLUMNS = [
 export async function saveNames(
   db: Db,
   connection_id: string,
-  entries: readonly NamedEntry[],
+  entries: readonly DirectoryEntry[],
   observed_at: number,
 ): Promise<void> {
   await insertRows(

@@ -28,6 +28,11 @@ export async function findPending(
   return row && read(row)
 }
 
+export async function hasPendingUsage(db: Db): Promise<boolean> {
+  const row = await db.selectFrom('pending_usage').select('job_id').limit(1).executeTakeFirst()
+  return row !== undefined
+}
+
 export async function listDuePending(db: Db, now: number, limit: number): Promise<PendingUsage[]> {
   const rows = await db
     .selectFrom('pending_usage')

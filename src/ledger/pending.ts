@@ -2,14 +2,16 @@ import { sql } from 'kysely'
 import type { Db } from '../store/schema.ts'
 import { decideCounting, PRECEDENCE, type Seen } from './counting.ts'
 import { addToRollups, listCountables } from './entry-rollup.ts'
+import { refreshStaleDays } from './stale-day.ts'
 
 const ENTRIES_MAX = 2_000
 
 /**
- * Settles entries whose writer could not wait for it: those without a precedence. A look at an empty
- * index where there are none, so that every reader can ask for it first.
+ * Settles what writers could not wait for: days whose buckets changed, and entries without a
+ * precedence. A look at two empty places where there is nothing, so that every reader can ask first.
  */
 export async function settlePending(db: Db): Promise<void> {
+  await refreshStaleDays(db)
   if (db.isTransaction) return settleSome(db).then(() => {})
   while (await hasPending(db)) await db.transaction().execute(settleSome)
 }

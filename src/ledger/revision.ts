@@ -28,6 +28,7 @@ export async function keepRevisions(
   names: readonly string[],
   changes: readonly Change[],
 ): Promise<void> {
+  if (changes.length === 0) return
   const { stream_id, bucket_ms, observed_at } = window
   const covered = await readStretch(trx, stream_id)
   const isHistory = ({ before, after }: Change): boolean => {

@@ -39,6 +39,7 @@ async function rebuildSome(trx: Db, connection_id: string, days: readonly number
 export async function rebuildAll(trx: Db): Promise<void> {
   await trx.deleteFrom('rollup_day').execute()
   await trx.deleteFrom('rollup_model_day').execute()
+  await trx.deleteFrom('stale_day').execute()
   const connections = await trx.selectFrom('connection').select('id').execute()
   for (const { id } of connections) await rebuildDays(trx, id, await listBucketDays(trx, id))
 }

@@ -40,13 +40,17 @@ export async function internSeries(
   const texts = all_dims.map(dimsText)
   const known = await listSeries(trx, stream_id, grouping)
   const missing = new Map<string, Dimensions>()
-  for (const [i, dims] of all_dims.entries()) {
+  all_dims.forEach((dims, i) => {
     const text = texts[i] ?? ''
     if (!known.has(text)) missing.set(text, dims)
-  }
+  })
   if (missing.size > 0) await createSeries(trx, stream_id, grouping, missing)
   const ids = missing.size > 0 ? await listSeries(trx, stream_id, grouping) : known
-  return new Map(all_dims.map((dims, i) => [dims, idOf(ids, texts[i] ?? '')]))
+  const by_dims = new Map<Dimensions, number>()
+  all_dims.forEach((dims, i) => {
+    by_dims.set(dims, idOf(ids, texts[i] ?? ''))
+  })
+  return by_dims
 }
 
 function idOf(ids: ReadonlyMap<string, number>, text: string): number {

@@ -178,6 +178,7 @@ function rowOf(
 
 function changeOf(sums: Sums, before: Sums | undefined): number | undefined {
   const was = costOf(before ?? noSums())
+  if (was === 0n && costOf(sums) === 0n) return 0
   // Of a credit there is no growth to speak of.
   return was < 0n ? undefined : percent(costOf(sums) - was, was)
 }

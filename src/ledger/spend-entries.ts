@@ -174,7 +174,7 @@ function unspoken(spoken: readonly Spoken[]): RawBuilder<unknown> {
   const all = spoken.map(
     ({ provider, from, until }) =>
       sql`and not (provider = ${provider} and quarter >= ${Math.floor(from / QUARTER_MS)}
-        ${until === null ? sql`` : sql`and quarter < ${Math.floor(until / QUARTER_MS)}`})`,
+        ${until === null ? sql`` : sql`and quarter < ${Math.ceil(until / QUARTER_MS)}`})`,
   )
   return all.length > 0 ? sql.join(all, sql` `) : sql``
 }

@@ -1,10 +1,10 @@
-import { DAY_MS, utcDate } from '../clock.ts'
+import { DAY_MS, HOUR_MS, isoTime, utcDate } from '../clock.ts'
 import { formatUsd } from '../money.ts'
 import { QUARTER_MS } from '../period.ts'
 import type { Db } from '../store/schema.ts'
 import { listLateAdjustments } from './revision.ts'
 import type { SpendResult } from './spend.ts'
-import { type Group, matches, type SpendQuery } from './spend-query.ts'
+import { type Group, isByHour, matches, type SpendQuery } from './spend-query.ts'
 import { costOf, noSums } from './sums.ts'
 
 type Facts = {
@@ -25,14 +25,17 @@ export async function listSpendNotes(
   const notes: (string | false | undefined)[] = [
     await emptyNote(db, query, result),
     await gapNote(db, query),
+    ...result.unread.map(
+      ({ provider, since }) =>
+        `${provider} could not be read since ${isoTime(since).slice(0, 16)}Z: from then on only what telemetry and the proxy saw of it counts. get_status says why.`,
+    ),
     total.billed_nanos !== 0n &&
       total.metered_nanos !== 0n &&
       `${formatUsd(total.billed_nanos)} is what providers reported; ${formatUsd(total.metered_nanos)} is usage at list price for days whose cost is not complete yet.`,
     ...(await lateNotes(db, query)),
     total.unpriced_requests > 0 && (await unpricedNote(db, query, total.unpriced_requests)),
-    total.allocated_nanos !== 0n &&
-      query.group_by.some((group) => ['provider_key', 'user', 'model'].includes(group)) &&
-      `${formatUsd(total.allocated_nanos)} was reported without a key, user or model and is split by usage shares.`,
+    total.allocated_nanos !== 0n && (await allocatedNote(db, query, total.allocated_nanos)),
+    ...(await dailyNotes(db, query)),
     total.uncounted_rows > 0 &&
       'Some sources do not count requests; the number of requests is a lower bound.',
     ...excluded.map(
@@ -148,6 +151,60 @@ async function unpricedNote(db: Db, { period }: SpendQuery, count: number): Prom
     ...new Set([...buckets, ...entries].map(({ model }) => model || 'usage without a model')),
   ]
   return `${count} requests have no known price (${models.join(', ')}) and add nothing to the cost. Prices can be set in prices.json.`
+}
+
+/** What a question asks to break out, and the column in which a cost report may leave it open. */
+const OPEN_COLUMNS = { provider_key: 'api_key', user: 'user', model: 'model' } as const
+const OPEN_WORDS = { provider_key: 'a key', user: 'a user', model: 'a model' } as const
+
+/** Only of what the question is about: most bills name no user, and who asks by model need not know. */
+async function allocatedNote(
+  db: Db,
+  { group_by, filter }: SpendQuery,
+  nanos: bigint,
+): Promise<string | undefined> {
+  const open: string[] = []
+  for (const name of ['provider_key', 'user', 'model'] as const) {
+    if (!group_by.includes(name) && !filter[name]) continue
+    const found = await db
+      .selectFrom('series')
+      .innerJoin('sync_stream', 'sync_stream.id', 'series.stream_id')
+      .select('series.id')
+      .where('view', 'in', ['cost', 'both'])
+      .where('component', 'is not', null)
+      .where(`series.${OPEN_COLUMNS[name]}`, 'is', null)
+      .limit(1)
+      .executeTakeFirst()
+    if (found) open.push(OPEN_WORDS[name])
+  }
+  if (open.length === 0) return undefined
+  return `${formatUsd(nanos)} was reported without ${open.join(' or ')} and is split by usage shares.`
+}
+
+/** Reports that have no hours, in an answer that is made of hours. */
+async function dailyNotes(db: Db, query: SpendQuery): Promise<string[]> {
+  if (!isByHour(query)) return []
+  const { start_at, end_at } = query.period
+  const rows = await db
+    .selectFrom('usage_bucket')
+    .innerJoin('sync_stream', 'sync_stream.id', 'usage_bucket.stream_id')
+    .innerJoin('connection', 'connection.id', 'sync_stream.connection_id')
+    .select(['connection.provider', 'stream'])
+    .distinct()
+    .where('bucket_ms', '>', HOUR_MS)
+    .where('bucket_start', '>', start_at - DAY_MS)
+    .where('bucket_start', '<', end_at)
+    .where('connection.duplicate_of', 'is', null)
+    .orderBy('provider')
+    .orderBy('stream')
+    .execute()
+  const providers = Map.groupBy(rows, ({ provider }) => provider)
+  return [...providers]
+    .filter(([provider]) => matches(query.filter.provider, provider))
+    .map(([provider, streams]) => {
+      const names = streams.map(({ stream }) => stream).join(', ')
+      return `${provider} tells some usage by the day only (${names}): it stands in the first hour of its day, and days that are not whole in this period are left out. Ask for whole days to have it.`
+    })
 }
 
 /** Bills that changed after they seemed settled: what was reported before was right when it was said. */

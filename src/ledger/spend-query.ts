@@ -47,6 +47,11 @@ export type Group = {
   readonly entry_providers: ReadonlySet<string>
 }
 
+/** Whether the answer is made of hours, which billed costs do not have. */
+export function isByHour({ period, group_by }: SpendQuery): boolean {
+  return group_by.includes('hour') || period.days === null
+}
+
 export function addGroup(groups: Groups, { keys, sums, entry_providers }: Group): void {
   const id = JSON.stringify(keys)
   const known = groups.get(id)

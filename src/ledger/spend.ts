@@ -3,7 +3,7 @@ import type { Db } from '../store/schema.ts'
 import { type Coverage, listCoverage } from './coverage.ts'
 import { settlePending } from './pending.ts'
 import { sumEntries, sumExcludedEntries, sumSuperseded } from './spend-entries.ts'
-import { type Groups, matches, mergeGroups, type SpendQuery } from './spend-query.ts'
+import { type Groups, isByHour, matches, mergeGroups, type SpendQuery } from './spend-query.ts'
 import { type Segment, sumSegment } from './spend-reports.ts'
 import { addSums, noSums, type Sums } from './sums.ts'
 
@@ -16,6 +16,9 @@ export type UsedView = {
   readonly end: number
 }
 
+/** A provider that cannot be read: from then on only what others saw of it counts. */
+export type Unread = { readonly provider: string; readonly since: number }
+
 export type SpendResult = {
   readonly total: Sums
   readonly groups: Groups
@@ -24,6 +27,7 @@ export type SpendResult = {
   readonly views: readonly UsedView[]
   /** Up to here every connected source has delivered; null without any. */
   readonly complete_through: number | null
+  readonly unread: readonly Unread[]
   /** What telemetry saw of providers whose own reports were used; not part of the total. */
   readonly excluded: readonly { readonly provider: string; readonly requests: number }[]
   /** What lower sources told of requests that are counted from a better one; not part of the total. */
@@ -42,7 +46,7 @@ const ENTRY_ONLY: readonly string[] = ['session', 'client', 'project', 'wrapped_
  */
 export async function sumSpend(db: Db, query: SpendQuery): Promise<SpendResult> {
   await settlePending(db)
-  const coverage = (await listCoverage(db)).filter((one) =>
+  const coverage = (await listCoverage(db, query.now)).filter((one) =>
     matches(query.filter.provider, one.provider),
   )
   const is_entry_only = needsEntries(query)
@@ -67,6 +71,7 @@ export async function sumSpend(db: Db, query: SpendQuery): Promise<SpendResult> 
     rest: entries?.rest,
     views: [...segments.map(viewOf), ...entryViews(groups, query)],
     complete_through: completeThrough(coverage, query.period),
+    unread: listUnread(reports, query.period),
     excluded: await sumExcludedEntries(db, query, api),
     superseded: await sumSuperseded(db, query),
     subscription_nanos: await sumSubscriptionEntries(db, query, now),
@@ -86,9 +91,10 @@ function needsEntries({ group_by, filter }: SpendQuery): boolean {
 }
 
 /** Cuts the period where the view changes. */
-function listSegments(coverage: Coverage, { period, basis, group_by }: SpendQuery): Segment[] {
+function listSegments(coverage: Coverage, query: SpendQuery): Segment[] {
+  const { period, basis } = query
   const { days } = period
-  const is_hourly = group_by.includes('hour') || days === null
+  const is_hourly = isByHour(query)
   const range = is_hourly || !days ? { start: period.start_at, end: period.end_at } : days
   const segment = (view: Segment['view'], start: number, end: number): Segment[] =>
     start < end ? [{ coverage, view, start, end, is_hourly }] : []
@@ -107,6 +113,15 @@ function listSegments(coverage: Coverage, { period, basis, group_by }: SpendQuer
 
 function clamp(at: number, { start, end }: { start: number; end: number }): number {
   return Math.min(Math.max(at, start), end)
+}
+
+/** Live connections of which a part of the period is missing, because they cannot be read any more. */
+function listUnread(reports: readonly Coverage[], { start_at, end_at }: Period): Unread[] {
+  return reports.flatMap(({ provider, is_removed, speaks_until }) =>
+    is_removed || speaks_until === null || speaks_until >= end_at
+      ? []
+      : [{ provider, since: Math.max(speaks_until, start_at) }],
+  )
 }
 
 function viewOf({ coverage, view, start, end }: Segment): UsedView {
@@ -128,7 +143,7 @@ function entryViews(groups: Groups, { period }: SpendQuery): UsedView[] {
 
 function completeThrough(coverage: readonly Coverage[], period: Period): number | null {
   // What was disconnected delivers no more, and holds nothing back.
-  const live = coverage.filter(({ speaks_until }) => speaks_until === null)
+  const live = coverage.filter(({ is_removed }) => !is_removed)
   const ends = (live.length > 0 ? live : coverage).map(({ billed, metered }) =>
     Math.max(billed?.until ?? 0, metered?.until ?? 0),
   )

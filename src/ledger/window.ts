@@ -9,30 +9,54 @@ import type { CostBucket, Dimensions, ReportWindow, UsageBucket } from './bucket
 import { recordMalformed } from './quarantine.ts'
 import { keepRevisions } from './revision.ts'
 import { internSeries, type SeriesIds } from './series.ts'
+import { markStale } from './stale-day.ts'
 import { keptBuckets } from './suspect-bucket.ts'
 
 /**
  * Makes the stored buckets of the range say what the window says: new rows are added, changed ones
  * replaced, vanished ones removed, and what an ended bucket said before is kept as a revision.
- * Writing the same window again changes nothing. Returns the buckets that changed.
+ * Writing the same window again changes nothing.
  */
 export async function replaceWindow(
   trx: Db,
   catalog: Catalog,
   window: ReportWindow,
-): Promise<Set<number>> {
+): Promise<void> {
   const all_dims = [...window.usage, ...window.cost].map(({ dims }) => dims)
   const series = await internSeries(trx, window.stream_id, window.grouping, all_dims)
   const keep = await keptBuckets(trx, window)
   const changed = new Set<number>()
-  for (const table of [usageTable(catalog, window), COST_TABLE]) {
-    const incoming = table.rows(window, series)
-    const stored = await table.list(trx, window)
-    await applyDifference(trx, { window, table, incoming, stored, keep, changed })
-  }
+  const tables = [usageTable(catalog, window), COST_TABLE]
+  for (const part of listParts(window))
+    for (const table of tables) {
+      const incoming = table.rows(part, series)
+      const stored = await table.list(trx, part)
+      await applyDifference(trx, { window: part, table, incoming, stored, keep, changed })
+    }
   await replaceAssistantDays(trx, window, keep)
   await recordMalformed(trx, window)
-  return changed
+  await markStale(trx, window.stream_id, changed)
+}
+
+const ROWS_AT_ONCE = 1_000
+
+/** The window in whole buckets of about so many rows: what is made of a row need not outlive its part. */
+function* listParts(window: ReportWindow): Generator<ReportWindow> {
+  const usage = Map.groupBy(window.usage, ({ bucket_start }) => bucket_start)
+  const cost = Map.groupBy(window.cost, ({ bucket_start }) => bucket_start)
+  const starts = [...new Set([...usage.keys(), ...cost.keys()])].sort((a, b) => a - b)
+  let { start } = window.range
+  let part = { usage: [] as UsageBucket[], cost: [] as CostBucket[] }
+  for (const at of starts) {
+    if (part.usage.length + part.cost.length >= ROWS_AT_ONCE) {
+      yield { ...window, ...part, range: { start, end: at } }
+      start = at
+      part = { usage: [], cost: [] }
+    }
+    part.usage.push(...(usage.get(at) ?? []))
+    part.cost.push(...(cost.get(at) ?? []))
+  }
+  yield { ...window, ...part, range: { start, end: window.range.end } }
 }
 
 type Row = {
@@ -209,16 +233,10 @@ async function writeRows(
     trx,
     table.name,
     [...fixed, ...updated],
-    changes.map(({ before, after }) => [
-      stream_id,
-      after.bucket_start,
-      after.series_id,
-      bucket_ms,
-      ...after.values,
-      ...after.extras,
-      observed_at,
-      (before?.revision ?? 0) + 1,
-    ]),
+    changes.map(({ before, after: { bucket_start, series_id, values, extras } }) => {
+      const head: Cell[] = [stream_id, bucket_start, series_id, bucket_ms]
+      return head.concat(values, extras, observed_at, (before?.revision ?? 0) + 1)
+    }),
     sql`on conflict (stream_id, bucket_start, series_id) do update set ${sql.join(assignments)}`,
   )
 }

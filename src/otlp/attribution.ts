@@ -1,8 +1,8 @@
 import { sha256 } from '../ids.ts'
 import type { UsageEvent } from '../ledger/event.ts'
+import { type BillingMode, findBillingRule, type TelemetryPolicy } from '../policy.ts'
 import { findText, findValue, type Item } from './attributes.ts'
 import type { Client } from './clients/client.ts'
-import type { TelemetryPolicy } from './policy.ts'
 import type { Attributes } from './signal.ts'
 
 /** Whose request it was and what it belonged to. */
@@ -89,20 +89,17 @@ function tokenRule(sender: Sender, { tokens }: TelemetryPolicy) {
 }
 
 /**
- * In this order: the rule of the token, of the organisation, of the client; the attribute
- * `billing.plan`; how the client says that it signed in; what the client usually is.
+ * In this order: the user's own rule; the attribute `billing.plan`; how the client says that it signed
+ * in; what the client usually is.
  */
 function billingMode(
   item: Item,
   client: Client,
-  of_token: 'api' | 'subscription' | undefined,
-  { organizations, clients }: TelemetryPolicy,
-): 'api' | 'subscription' {
+  of_token: BillingMode | undefined,
+  policy: TelemetryPolicy,
+): BillingMode {
   const organization = findText(item, ['organization.id'])
-  const rule =
-    of_token ??
-    (organization && own(organizations, organization)?.billing_mode) ??
-    own(clients, client.id ?? '')?.billing_mode
+  const rule = findBillingRule(policy, { token: of_token, organization, client: client.id })
   if (rule) return rule
   const plan = findText(item, ['billing.plan'])
   if (plan !== undefined)
@@ -111,10 +108,6 @@ function billingMode(
   const sign_in = findText(item, ['auth_mode', 'auth_type']) ?? ''
   if (/^(chatgpt|oauth-personal)/i.test(sign_in)) return 'subscription'
   return client.billing_mode ?? 'api'
-}
-
-function own<Value>(record: Readonly<Record<string, Value>>, key: string): Value | undefined {
-  return Object.hasOwn(record, key) ? record[key] : undefined
 }
 
 /** Codex has the session as the text `thread.id`; elsewhere that is the number of an OS thread. */

@@ -26,6 +26,8 @@ export type Observed = {
   /** Whether `source_id` alone tells any two items apart. */
   readonly is_identified: boolean
   readonly attribution: Attribution
+  /** The id of the answer, where not the item but its twin tells it. */
+  readonly answer_id?: string | undefined
 }
 
 /** The request that an item of a client tells of. */
@@ -44,7 +46,7 @@ export function readRequest(observed: Observed): UsageEvent | Malformed {
     model,
     occurred_at: at,
     request_id: (map.request_id && findText(item, map.request_id)) ?? null,
-    response_id: (map.response_id && findText(item, map.response_id)) ?? null,
+    response_id: (map.response_id && findText(item, map.response_id)) ?? observed.answer_id ?? null,
     is_fallback: map.is_fallback ?? false,
     service_tier: findText(item, SERVICE_TIER) ?? null,
     speed: findText(item, ['speed']) === 'fast' ? 'fast' : null,

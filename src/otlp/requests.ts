@@ -6,6 +6,7 @@ import { resolveInstant } from './instant.ts'
 import { type Context, countOf, type Reading, reject } from './reading.ts'
 import { isOf, readRequest } from './request.ts'
 import type { LogRecord, Span } from './signal.ts'
+import { createFindAnswer, type FindAnswer } from './twins.ts'
 
 /** Reads the records that tell of requests; of all others only the number is kept. */
 export function readLogs(
@@ -14,7 +15,8 @@ export function readLogs(
   rules: AttributionRules,
   reading: Reading,
 ): void {
-  const to = { is_identified: false, context, rules, reading }
+  const findAnswer = createFindAnswer(records)
+  const to = { is_identified: false, findAnswer, context, rules, reading }
   for (const record of records) {
     const { trace_id, span_id, observed_ns } = record
     const time_ns = record.time_ns || observed_ns
@@ -49,22 +51,26 @@ type Read = {
   readonly time: Parameters<typeof resolveInstant>[0]
   readonly source_id: readonly string[]
   readonly is_identified: boolean
+  readonly findAnswer?: FindAnswer
   readonly context: Context
   readonly rules: AttributionRules
   readonly reading: Reading
 }
 
-function readItem({ signal, name, item, time, context, rules, reading, ...identity }: Read): void {
+function readItem(read: Read): void {
+  const { signal, name, item, time, context, rules, reading, findAnswer, ...identity } = read
   const client = findClient(item, name)
   const map = client?.[signal].find((one: RequestMap) => isOf(item, name, one))
   const count = countOf(reading, client)
-  if (!client || !map) {
+  if (!client || !map || map.is_twin) {
     count.ignored += 1
     return
   }
   const { at, is_skewed } = resolveInstant(time, context.received_at)
   const attribution = attribute(item, client, context.token, rules)
-  const request = readRequest({ ...identity, item, client, map, signal, at, attribution })
+  const answer_id = findAnswer?.(item, client, map)
+  const told = { item, client, map, signal, at, attribution, answer_id }
+  const request = readRequest({ ...identity, ...told })
   if ('malformed' in request) {
     reject(reading, count, `${name}: ${request.malformed}`)
     return

@@ -1,5 +1,5 @@
 import type { UpstreamError } from '../errors.ts'
-import type { AssistantDay, CostBucket, UsageBucket } from '../ledger/bucket.ts'
+import type { AssistantDay, CostBucket, DirectoryEntry, UsageBucket } from '../ledger/bucket.ts'
 import type { Wire } from './wire.ts'
 
 /** Half-open, UTC epoch milliseconds. */
@@ -110,14 +110,3 @@ export type Pages = (
   query: Query,
   parse: (body: unknown) => readonly (readonly [name: string, value: string])[] | null,
 ) => Promise<void>
-
-export type DirectoryEntry = {
-  readonly kind: 'workspace' | 'api_key' | 'user'
-  readonly id: string
-  readonly name: string
-  /** Key: its workspace. */
-  readonly parent_id?: string
-  readonly status?: string
-  /** The container that reports show as none. */
-  readonly is_default?: boolean
-}

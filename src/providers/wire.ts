@@ -61,6 +61,8 @@ export type Api = {
   readonly name: string
   /** What a request asks for. `text` is the body as it came, for cheap searches. */
   readRequest(body: JsonObject, text: string, path: PathParams): Ask
+  /** Where an answer names itself, the first event of a stream as well: the id that telemetry tells too. */
+  readonly answer_ids?: readonly (readonly string[])[]
   /** An event whose data has none of these members, or only null, is not parsed. */
   readonly markers: readonly string[]
   /** After an event that contains this text, no usage follows. */
@@ -74,6 +76,8 @@ export type Api = {
   readonly asks_for_usage: boolean
   /** Where a job's usage is asked for, below the path that it was made at. */
   readonly jobPath?: (job_id: string) => string
+  /** The requests in a form that is uploaded for a later batch, null for one that no rule bounds; or null. */
+  readonly readUpload?: (form: JsonObject) => Iterable<BatchRequest | null> | null
   /** An error as an event of this API's stream. */
   readonly stream_error: 'openai' | 'responses' | 'anthropic' | 'google'
 }
@@ -106,6 +110,20 @@ export type Ask = {
   readonly session: string | null
   /** What the request itself proves to be used, where the answer says nothing. */
   readonly estimate: { readonly usage: Partial<Usage>; readonly is_exact: boolean } | null
+  /** What is to be done later: requests in the body, or in a file that was uploaded before. */
+  readonly batch:
+    | { readonly requests: readonly BatchRequest[] }
+    | { readonly file_id: string }
+    | null
+}
+
+/** One request of a batch: bounded as if it were sent at once, since no discount is certain before the bill. */
+export type BatchRequest = {
+  readonly ask: Ask
+  readonly body: JsonObject
+  readonly body_bytes: number
+  /** As uploaded, where members could stand in it twice. */
+  readonly bytes?: Buffer
 }
 
 export const NO_ASK: Ask = Object.freeze({
@@ -126,6 +144,7 @@ export const NO_ASK: Ask = Object.freeze({
   user: null,
   session: null,
   estimate: null,
+  batch: null,
 })
 
 /** What an answer says that it used. */

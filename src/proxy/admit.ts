@@ -28,10 +28,10 @@ export async function admitRequest(
   const first = await gate.admit({ ...request, bound_nanos: bound?.nanos ?? null })
   if (first.kind === 'admitted') return { hold_id: first.hold_id, bound, bytes, clamped_to: null }
   const cap = bound && clampTo(prepared, bound, first)
-  if (!bound || cap === null) throw refusalOf(first)
+  if (!bound || cap === null) throw refusalOf(first, prepared)
   const smaller = withCap(bound, cap, prepared.ask)
   const second = await gate.admit({ ...request, bound_nanos: smaller.nanos })
-  if (second.kind === 'denied') throw refusalOf(second)
+  if (second.kind === 'denied') throw refusalOf(second, prepared)
   const path = capPath(prepared)
   return {
     hold_id: second.hold_id,
@@ -63,16 +63,20 @@ function capPath({ api, body }: Prepared): readonly string[] {
   return present ?? caps[0] ?? []
 }
 
-function refusalOf({ reason, budget }: Denied): Refusal {
+function refusalOf({ reason, budget }: Denied, { ask }: Prepared): Refusal {
   if (reason === 'unavailable')
     return new Refusal('unavailable', 'Outlay cannot hold money for this request just now.')
   if (reason === 'unbounded')
     return new Refusal(
       'model_unpriced',
-      `${budget ? `Budget "${budget.name}"` : 'A budget'} blocks, and nothing bounds what this request can cost: the model has no known price, or a tool in it has no limit of uses.`,
+      `${budget ? `Budget "${budget.name}"` : 'A budget'} blocks, and nothing bounds what this request can cost: ${ask.batch ? UNBOUNDED_BATCH : UNBOUNDED}.`,
     )
   return new Refusal('budget_exceeded', budget ? budgetText(budget) : 'A budget is exhausted.')
 }
+
+const UNBOUNDED = 'the model has no known price, or a tool in it has no limit of uses'
+const UNBOUNDED_BATCH =
+  'a batch must be of one model with a known price, and its file must have been uploaded through Outlay under the prices of today'
 
 function budgetText({ name, limit_nanos, spent_nanos, held_nanos, resets_at }: BudgetState) {
   const held = held_nanos > 0n ? ` and ${formatUsd(held_nanos)} held for running requests` : ''

@@ -11,6 +11,8 @@ export const BODY_BYTES_MAX = 64 * 1024 * 1024
 export type Body = {
   /** As the client sent it. */
   readonly bytes: Buffer
+  /** The same without its content-encoding. */
+  readonly plain: Buffer
   /** What it says: a JSON object, or the fields of a form. Empty where there is no body. */
   readonly value: JsonObject
   /** The JSON as text, for cheap searches; empty for forms. */
@@ -19,7 +21,8 @@ export type Body = {
   readonly is_editable: boolean
 }
 
-const EMPTY: Body = { bytes: Buffer.alloc(0), value: {}, text: '', is_editable: false }
+const NOTHING = Buffer.alloc(0)
+const EMPTY: Body = { bytes: NOTHING, plain: NOTHING, value: {}, text: '', is_editable: false }
 
 /** @throws Refusal for what is too large, not readable or ambiguous. */
 export async function readBody(incoming: IncomingMessage): Promise<Body> {
@@ -29,14 +32,17 @@ export async function readBody(incoming: IncomingMessage): Promise<Body> {
   const is_encoded = encoding !== '' && encoding !== 'identity'
   const plain = is_encoded ? await decode(bytes, encoding) : bytes
   const type = incoming.headers['content-type'] ?? ''
-  const boundary = /^multipart\/form-data\s*;.*boundary="?([^";]+)/i.exec(type)?.[1]
-  if (boundary) return { bytes, value: parseForm(plain, boundary), text: '', is_editable: false }
+  const boundary = boundaryOf(type)
+  if (boundary !== undefined) {
+    const value = parseForm(plain, boundary)
+    return { bytes, plain, value, text: '', is_editable: false }
+  }
   const text = plain.toString()
   const value = parseJson(text)
   if (!isObject(value))
     throw new Refusal('bad_request', 'The body is not a JSON object, so that it cannot be metered.')
   refuseDuplicates(plain)
-  return { bytes, value, text: searchable(text, value), is_editable: !is_encoded }
+  return { bytes, plain, value, text: searchable(text, value), is_editable: !is_encoded }
 }
 
 async function bufferBody(incoming: IncomingMessage): Promise<Buffer> {
@@ -123,7 +129,15 @@ function searchable(text: string, value: JsonObject): string {
 
 const FIELD_BYTES_MAX = 256 * 1024
 
-/** The text fields of a form, and of its files their sizes. */
+/** @throws Refusal for a form with two: servers differ in which of them they obey. */
+function boundaryOf(type: string): string | undefined {
+  if (!/^multipart\/form-data\s*;/i.test(type)) return undefined
+  const [first, ...others] = [...type.matchAll(/boundary\s*=\s*"?([^";]+)/gi)]
+  if (others.length > 0) throw new Refusal('bad_request', 'The form has two boundaries.')
+  return first?.[1]?.trim()
+}
+
+/** The text fields of a form, and its files with their sizes. */
 function parseForm(bytes: Buffer, boundary: string): JsonObject {
   const fields: { [name: string]: unknown } = {}
   const mark = Buffer.from(`--${boundary}`)
@@ -132,19 +146,24 @@ function parseForm(bytes: Buffer, boundary: string): JsonObject {
     const next = bytes.indexOf(mark, at + mark.length)
     if (next < 0) break
     const head_end = bytes.indexOf('\r\n\r\n', at)
-    if (head_end >= 0 && head_end < next)
-      addField(fields, bytes.toString('utf8', at, head_end), bytes.subarray(head_end + 4, next - 2))
+    if (head_end < 0 || head_end >= next) throw unreadablePart()
+    addField(fields, bytes.toString('utf8', at, head_end), bytes.subarray(head_end + 4, next - 2))
     at = next
   }
   return fields
 }
 
+/** A field that only the server can read could be the one that decides what is billed. */
+function unreadablePart(): Refusal {
+  return new Refusal('bad_request', 'A part of the form has no name that can be read.')
+}
+
 function addField(fields: { [name: string]: unknown }, head: string, value: Buffer): void {
   const name = /[;\s]name="([^"]*)"/i.exec(head)?.[1]
-  if (name === undefined) return
+  if (name === undefined || /[;\s]name\*/i.test(head)) throw unreadablePart()
   const is_file = /[;\s]filename\*?=/i.test(head)
   if (!is_file && name in fields && !name.endsWith('[]'))
     throw new Refusal('bad_request', `The form has the field "${name.slice(0, 40)}" twice.`)
-  if (is_file) fields[name] = { bytes: value.length }
+  if (is_file) fields[name] = { bytes: value.length, content: value }
   else if (value.length <= FIELD_BYTES_MAX) fields[name] = value.toString()
 }

@@ -28,7 +28,7 @@ export type BoundQuery = {
 }
 
 const PICOS_PER_NANO = 1_000n
-/** Roles, separators and schemas that a provider adds around each message and tool. */
+/** Roles, separators and schemas that a provider adds around the whole and around each message and tool. */
 const SCAFFOLD_TOKENS = 512
 const LISTS = ['messages', 'input', 'contents', 'tools', 'system', 'requests'] as const
 
@@ -97,9 +97,9 @@ export function withCap(bound: Bound, cap: number, ask: Ask): Bound {
 
 function countParts(body: JsonObject): number {
   return LISTS.reduce((sum, name) => {
-    const list = body[name]
+    const list = body[name] ?? []
     return sum + (Array.isArray(list) ? list.length : 1)
-  }, 0)
+  }, 1)
 }
 
 function inputClasses({ modalities, cache_write }: Ask): PriceClass[] {
@@ -157,6 +157,19 @@ const TIERS: Readonly<Record<string, readonly string[]>> = {
   standard: ['standard'],
   standard_only: ['standard'],
   batch: ['batch'],
+}
+
+/** The price rules of a plain request, as one text: while it is the same, an old bound of it stands. */
+export function ruleIds(
+  catalog: Catalog,
+  { provider, model, at }: Pick<BoundQuery, 'provider' | 'model' | 'at'>,
+): string {
+  return [null, 'us']
+    .map((inference_geo) => {
+      const query = { provider, model, at, service_tier: 'standard', inference_geo, speed: null }
+      return findRule(catalog, query)?.id ?? ''
+    })
+    .join(' ')
 }
 
 /** Every rule that the request can come under, at every tier, place and speed that it leaves open. */

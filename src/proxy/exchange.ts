@@ -4,16 +4,18 @@ import type { Subject } from '../budgets/admission.ts'
 import { MINUTE_MS } from '../clock.ts'
 import { newOrderedId } from '../ids.ts'
 import { isKeyProblem, type ProxyKey } from '../keys/proxy-key.ts'
+import { findBatchFile } from '../ledger/batch-file.ts'
 import type { UsageEvent } from '../ledger/event.ts'
 import type { Catalog } from '../pricing/catalog.ts'
 import type { Secret } from '../secret.ts'
 import { NO_USAGE } from '../usage.ts'
 import { type Admitted, admitRequest } from './admit.ts'
 import { type Attribution, attribute } from './attribution.ts'
+import { boundBatch, boundOfFile, readBatchFile } from './batch.ts'
 import { type Bound, boundRequest } from './bound.ts'
 import { findCredential } from './credential.ts'
 import { requestHeaders } from './headers.ts'
-import { type Prepared, prepareRequest } from './prepare.ts'
+import { modelsOf, type Prepared, prepareRequest } from './prepare.ts'
 import { Refusal } from './refusal.ts'
 import { relay } from './relay.ts'
 import type { ProxyState } from './route.ts'
@@ -41,7 +43,10 @@ export async function exchange(
   proxy.limiter.admit(key, now)
   try {
     const knows_usage = !proxy.without_usage_option.has(target.provider)
-    const prepared = await prepareRequest(incoming, target, key, knows_usage)
+    const prepared = await prepareRequest(incoming, target, key, {
+      knows_usage_option: knows_usage,
+      findFile: (file_id) => findBatchFile(proxy.deps.db, target.provider, file_id),
+    })
     await forward(proxy, prepared, { incoming, outgoing, now })
   } finally {
     proxy.limiter.finish(key)
@@ -87,15 +92,19 @@ async function forward(proxy: ProxyState, prepared: Prepared, sockets: Sockets):
   const catalog = deps.catalog()
   const about = attribute(sockets.incoming.headers, prepared.ask, key)
   const id = newOrderedId('req', sockets.now)
-  const bound = prepared.rule === 'metered' ? boundOf(prepared, catalog, sockets.now) : null
+  const bound = prepared.ask.batch
+    ? await boundOfBatch(prepared, catalog, sockets.now)
+    : boundOf(prepared, catalog, sockets.now)
   if (bound) proxy.limiter.addTokens(key, bound.input_tokens + bound.output_tokens, sockets.now)
   const admitted = await admit(proxy, prepared, { id, about, bound, now: sockets.now })
   const event = eventOf(prepared, { id, about, now: sockets.now })
-  await send(proxy, prepared, { admitted, event, secret, catalog, ...sockets })
+  const lines = prepared.api?.readUpload?.(prepared.body.value)
+  const upload = lines ? await readBatchFile(catalog, lines, placeOf(prepared, sockets.now)) : null
+  await send(proxy, prepared, { admitted, event, secret, catalog, upload, ...sockets })
 }
 
-function boundOf({ target, ask, body }: Prepared, catalog: Catalog, at: number): Bound | null {
-  if (ask.model === null) return null
+function boundOf({ target, rule, ask, body }: Prepared, catalog: Catalog, at: number) {
+  if (rule !== 'metered' || ask.model === null) return null
   return boundRequest(catalog, {
     provider: target.provider,
     model: ask.model,
@@ -105,6 +114,22 @@ function boundOf({ target, ask, body }: Prepared, catalog: Catalog, at: number):
     body_bytes: Math.max(body.bytes.length, body.text.length),
     limits: target.surface.limitsOf(ask.model),
   })
+}
+
+async function boundOfBatch(
+  prepared: Prepared,
+  catalog: Catalog,
+  at: number,
+): Promise<Bound | null> {
+  const { rule, ask, file } = prepared
+  if (rule !== 'metered' || ask.model === null || !ask.batch) return null
+  if (!('requests' in ask.batch)) return file && boundOfFile(catalog, file, at)
+  const place = placeOf(prepared, at)
+  return (await boundBatch(catalog, ask.batch.requests, place))?.bound ?? null
+}
+
+function placeOf({ target }: Prepared, at: number) {
+  return { provider: target.provider, at, limitsOf: target.surface.limitsOf }
 }
 
 type Charged = { id: string; about: Attribution; now: number }
@@ -127,6 +152,16 @@ async function admit(
     tags: about.tags,
   }
   const deadline_at = now + (ask.is_background ? JOB_DEADLINE_MS : DEADLINE_MS)
+  // No one hold can be in the budgets of several models: where one of them binds, it refuses.
+  const models = modelsOf(ask)
+  if (models.length > 1)
+    for (const [i, model] of models.entries())
+      await admitRequest(
+        deps.gate,
+        prepared,
+        { request_id: `${id}.${i}`, subject: { ...subject, model: model ?? '' }, deadline_at },
+        null,
+      )
   return admitRequest(deps.gate, prepared, { request_id: id, subject, deadline_at }, bound)
 }
 
@@ -159,6 +194,7 @@ type Sending = Sockets & {
   event: UsageEvent
   secret: Secret
   catalog: Catalog
+  upload: Booking['upload']
 }
 
 async function send(proxy: ProxyState, prepared: Prepared, sending: Sending): Promise<void> {
@@ -178,7 +214,7 @@ async function send(proxy: ProxyState, prepared: Prepared, sending: Sending): Pr
 function sendOnce(
   proxy: ProxyState,
   prepared: Prepared,
-  { incoming, outgoing, admitted, event, secret, catalog }: Sending,
+  { incoming, outgoing, admitted, event, secret, catalog, upload }: Sending,
   bytes: Buffer,
 ): Promise<'done' | 'retry'> {
   const { deps } = proxy
@@ -197,6 +233,7 @@ function sendOnce(
     body_bytes: bytes.length,
     job_id: prepared.job_id,
     path: prepared.path,
+    upload,
   }
   const options = {
     path: prefix + prepared.path,

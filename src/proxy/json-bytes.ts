@@ -59,6 +59,31 @@ export function findDuplicate({ members }: ObjectSpan): string | undefined {
   return undefined
 }
 
+/** The same in any object, however deep; for the few bodies in which nested members decide what is billed. */
+export function findDuplicateAnywhere(bytes: Buffer): string | undefined {
+  const open: (Set<string> | null)[] = []
+  let is_name = false
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at]
+    if (byte === QUOTE) {
+      const end = stringEnd(bytes, at)
+      const seen = is_name ? open.at(-1) : null
+      const name = seen ? nameOf(bytes, at, end) : undefined
+      if (seen && name !== undefined) {
+        if (seen.has(name)) return name
+        seen.add(name)
+      }
+      is_name = false
+      at = end - 1
+    } else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+      is_name = byte === OPEN_BRACE
+      open.push(is_name ? new Set() : null)
+    } else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) open.pop()
+    else if (byte === COMMA) is_name = open.at(-1) instanceof Set
+  }
+  return undefined
+}
+
 /** The bytes with the value at a path of members set; objects on the way are made where absent. */
 export function setMember(bytes: Buffer, path: readonly string[], json: string): Buffer {
   return setWithin(bytes, 0, path, json)

@@ -8,8 +8,9 @@ import { createTap } from './tap.ts'
 const JOBS_PER_RUN_MAX = 20
 const PAUSE_MS_MIN = 15_000
 const PAUSE_MS_MAX = 10 * MINUTE_MS
-const ANSWER_MS_MAX = MINUTE_MS
-const ANSWER_BYTES_MAX = 64 * 1024 * 1024
+const ANSWER_MS_MAX = 10 * MINUTE_MS
+/** More than any results file; what is longer is not read in part. */
+const ANSWER_BYTES_MAX = 4 * 1024 ** 3
 
 /**
  * Asks providers for the usage of jobs that were answered before their work was done, for clients that
@@ -70,10 +71,11 @@ async function readJob(
   let size = 0
   for await (const chunk of answer.body) {
     size += chunk.length
-    if (size > ANSWER_BYTES_MAX) break
+    if (size > ANSWER_BYTES_MAX) return false
     tap.feed(chunk)
   }
   await tap.end()
+  if (tap.problem() !== null) return false
   const reading = meter.reading()
   if (!reading && meter.job()?.is_over !== true) return false
   await settlePending(deps, pending, reading)

@@ -1,9 +1,10 @@
 import type { IncomingMessage } from 'node:http'
 import type { ProxyKey } from '../keys/proxy-key.ts'
+import type { BatchFile } from '../ledger/batch-file.ts'
 import { type Api, type Ask, NO_ASK, textAt } from '../providers/wire.ts'
 import { type Body, readBody } from './body.ts'
 import { withoutCredentials } from './credential.ts'
-import { removeMember, setMember } from './json-bytes.ts'
+import { findDuplicateAnywhere, removeMember, setMember } from './json-bytes.ts'
 import { Refusal } from './refusal.ts'
 import { findRoute, type RouteMatch, type Target } from './target.ts'
 
@@ -21,8 +22,15 @@ export type Prepared = {
   /** Below the base URL, with the query. */
   readonly path: string
   readonly job_id: string | null
+  /** What is known of the file that a batch is made of. */
+  readonly file: BatchFile | null
   /** The bytes ask for usage that the client did not ask for. */
   readonly adds_usage: boolean
+}
+
+export type PrepareParts = {
+  readonly knows_usage_option: boolean
+  findFile(file_id: string): Promise<BatchFile | undefined>
 }
 
 /** @throws Refusal for a route, a model or a body that cannot be let through. */
@@ -30,15 +38,20 @@ export async function prepareRequest(
   incoming: IncomingMessage,
   target: Target,
   key: ProxyKey,
-  knows_usage_option: boolean,
+  { knows_usage_option, findFile }: PrepareParts,
 ): Promise<Prepared> {
   const match = matchRoute(target, incoming.method ?? 'GET')
   const body = await readBody(incoming)
   const { route, params } = match
   const api = 'api' in route ? route.api : null
-  const ask =
+  const asked =
     api && route.rule === 'metered' ? api.readRequest(body.value, body.text, params) : freeAsk(body)
-  refuseModel(key, target.provider, ask.model ?? params['model'] ?? null, route.rule)
+  const file =
+    asked.batch && 'file_id' in asked.batch ? await findFile(asked.batch.file_id) : undefined
+  const ask = file ? { ...asked, model: file.model } : asked
+  if (ask.passes !== 1) refuseHidden(body.plain)
+  for (const model of modelsOf(ask))
+    refuseModel(key, target.provider, model ?? params['model'] ?? null, route.rule)
   const located = target.is_root ? locateRoot(target, ask) : { ...target, drop: [] }
   const kept = located.drop.reduce(removeMember, body.bytes)
   const adds_usage =
@@ -57,6 +70,7 @@ export async function prepareRequest(
     bytes: adds_usage ? setMember(kept, USAGE_OPTION, 'true') : kept,
     path: located.path + withoutCredentials(located.query),
     job_id: params['id'] ?? null,
+    file: file ?? null,
     adds_usage,
   }
 }
@@ -77,6 +91,19 @@ function matchRoute(target: Target, method: string): RouteMatch {
   if (match.route.rule === 'refused')
     throw new Refusal('not_allowed', `Outlay does not forward this: ${match.route.reason}.`)
   return match
+}
+
+/** How often a tool may run, and what a batch asks for, stands deep in the body. */
+function refuseHidden(bytes: Buffer): void {
+  const name = findDuplicateAnywhere(bytes)
+  if (name !== undefined)
+    throw new Refusal('bad_request', `The body has the member "${name.slice(0, 40)}" twice.`)
+}
+
+/** Every model that a request names: several where it is a batch. */
+export function modelsOf({ model, batch }: Ask): readonly (string | null)[] {
+  if (!batch || 'file_id' in batch || batch.requests.length === 0) return [model]
+  return [...new Set(batch.requests.map(({ ask }) => ask.model))]
 }
 
 function freeAsk(body: Body): Ask {

@@ -3,6 +3,7 @@ import type { Dispatcher } from 'undici'
 import type { JsonObject } from '../providers/wire.ts'
 import { errorAnswer } from './error-answer.ts'
 import { responseHeaders } from './headers.ts'
+import { createOutlet, type Outlet } from './outlet.ts'
 import { Refusal, sendRefusal, streamError } from './refusal.ts'
 import type { Relayed } from './relayed.ts'
 import type { Outcome } from './settlement.ts'
@@ -37,6 +38,7 @@ const OVER_HOLD = new Error('the answer reached its hold')
 
 class Relay implements Dispatcher.DispatchHandler {
   readonly #outgoing: ServerResponse
+  readonly #outlet: Outlet
   readonly #relayed: Relayed
   readonly #resolve: (how: 'done' | 'retry') => void
   #controller: Dispatcher.DispatchController | undefined
@@ -51,8 +53,6 @@ class Relay implements Dispatcher.DispatchHandler {
   /** Events come from a decoder, in its own time; the client gets them plain. */
   #is_decoded = false
   #events: Buffer[] = []
-  /** What the client gets before the next turn, in one piece. */
-  #ready: Buffer[] = []
   /** What the client gets when it is booked; null before that. */
   #held: Buffer[] | null = null
   #remaining = Number.POSITIVE_INFINITY
@@ -63,11 +63,6 @@ class Relay implements Dispatcher.DispatchHandler {
   #drain_timer: NodeJS.Timeout | undefined
   readonly #onDrain = () => this.#controller?.resume()
   readonly #onClose = () => this.#clientLeft()
-  readonly #sendReady = () => {
-    const bytes = joined(this.#ready)
-    this.#ready = []
-    if (bytes && !this.#client_left && !this.#outgoing.write(bytes)) this.#controller?.pause()
-  }
 
   constructor(
     outgoing: ServerResponse,
@@ -75,6 +70,7 @@ class Relay implements Dispatcher.DispatchHandler {
     resolve: (how: 'done' | 'retry') => void,
   ) {
     this.#outgoing = outgoing
+    this.#outlet = createOutlet(outgoing, () => this.#controller?.pause())
     this.#relayed = relayed
     this.#resolve = resolve
     outgoing.on('drain', this.#onDrain)
@@ -130,7 +126,7 @@ class Relay implements Dispatcher.DispatchHandler {
 
   #addEvent(bytes: Buffer, value: JsonObject | null): void {
     if (this.#relayed.hides_usage && value !== null && isUsageOnly(value)) return
-    if (this.#is_decoded) this.#send(bytes)
+    if (this.#is_decoded) this.#outlet.send(bytes)
     else this.#events.push(bytes)
   }
 
@@ -146,7 +142,7 @@ class Relay implements Dispatcher.DispatchHandler {
       const is_last = this.#remaining <= 0 || this.#tap?.hasEnded() === true
       if (this.#held) this.#held.push(bytes)
       else if (is_last) this.#held = [bytes]
-      else this.#send(bytes)
+      else this.#outlet.send(bytes)
     }
     if (!had_ended && this.#tap?.hasEnded()) this.#settleThenSend()
     if (this.#client_left) this.#countDrained(chunk.length)
@@ -161,10 +157,6 @@ class Relay implements Dispatcher.DispatchHandler {
     return events
   }
 
-  #send(bytes: Buffer): void {
-    if (this.#ready.push(bytes) === 1) queueMicrotask(this.#sendReady)
-  }
-
   /** Usage is known before the connection's end, for which the client need not wait. */
   #settleThenSend(): void {
     void this.#settle('complete').then(() => {
@@ -173,9 +165,9 @@ class Relay implements Dispatcher.DispatchHandler {
   }
 
   #sendHeld(): void {
-    for (const bytes of this.#held ?? []) this.#send(bytes)
+    for (const bytes of this.#held ?? []) this.#outlet.send(bytes)
     this.#held = []
-    this.#sendReady()
+    this.#outlet.flush()
     // What still comes carries no usage; it need not be held.
     if (this.#tap?.hasEnded()) this.#held = null
   }
@@ -207,8 +199,10 @@ class Relay implements Dispatcher.DispatchHandler {
     this.#events = []
     await this.#settle('complete')
     if (this.#is_decoded && this.#tap?.problem()) this.#outgoing.destroy()
-    if (!this.#client_left) this.#outgoing.end(joined([...this.#ready, ...(this.#held ?? [])]))
-    this.#ready = []
+    if (!this.#client_left) {
+      for (const bytes of this.#held ?? []) this.#outlet.send(bytes)
+      this.#outlet.end()
+    }
     this.#over('done')
   }
 
@@ -291,10 +285,6 @@ class Relay implements Dispatcher.DispatchHandler {
     this.#outgoing.off('close', this.#onClose)
     this.#resolve(how)
   }
-}
-
-function joined(parts: readonly Buffer[]): Buffer | undefined {
-  return parts.length > 1 ? Buffer.concat(parts) : parts[0]
 }
 
 /** The one event of a chat stream that is there only because usage was asked for. */

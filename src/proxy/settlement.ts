@@ -1,3 +1,4 @@
+import { type BatchFile, saveBatchFile } from '../ledger/batch-file.ts'
 import type { UsageEvent } from '../ledger/event.ts'
 import { addPending, type PendingUsage } from '../ledger/pending-usage.ts'
 import { priceEvent } from '../ledger/record.ts'
@@ -18,6 +19,8 @@ export type Booking = {
   /** The job that the path names, on routes that tell of one. */
   readonly job_id: string | null
   readonly path: string
+  /** The requests of the file that is uploaded. */
+  readonly upload: Omit<BatchFile, 'file_id'> | null
 }
 
 export type Outcome = {
@@ -38,16 +41,23 @@ const JOB_DEADLINE_MS = 30 * 3_600_000
 
 /** Books a forwarded request, whatever became of it: on disk when it returns. */
 export async function settle(deps: JobDeps, booking: Booking, outcome: Outcome): Promise<void> {
-  const event = { ...booking.event, request_id: outcome.provider_request_id }
   const { tap } = outcome
+  const asked = { ...booking.event, request_id: outcome.provider_request_id }
   if (booking.rule !== 'metered' || outcome.status >= 400) {
-    await settleFree(deps, { ...booking, event })
+    await settleFree(deps, { ...booking, event: asked })
     if (booking.rule === 'told_later' && tap && outcome.status < 400)
       await settleTold(deps, booking, tap)
     return
   }
+  const event = { ...asked, response_id: tap?.answerId() ?? null }
   const job = booking.ask.is_background ? tap?.meter.job() : null
-  if (job && !job.is_over) return addPending(deps.db, pendingOf({ ...booking, event }, job.id))
+  if (job && !job.is_over) {
+    const pending = pendingOf({ ...booking, event }, job.id)
+    // A store that is locked keeps no job in mind; the gate books what is known once it can.
+    return addPending(deps.db, pending).catch(() =>
+      settleEstimate(deps, { ...booking, event }, outcome),
+    )
+  }
   const reading = tap?.meter.reading() ?? null
   if (reading && tap?.meter.isFinal())
     return settleReading(deps, { event, hold_id: booking.hold_id, reading })
@@ -60,9 +70,14 @@ async function settleFree({ gate }: JobDeps, { event, hold_id, rule }: Booking):
   await gate.settle({ hold_id, event: { ...event, usage, quality: 'exact' }, cost_nanos: 0n })
 }
 
-async function settleTold(deps: JobDeps, { event, job_id }: Booking, tap: Tap): Promise<void> {
-  const { meter } = tap
+async function settleTold(
+  deps: JobDeps,
+  { event, job_id, upload }: Booking,
+  { meter }: Tap,
+): Promise<void> {
   const reading = meter.reading()
+  const file_id = upload && meter.job()?.id
+  if (file_id) await saveBatchFile(deps.db, { ...upload, file_id }, event.occurred_at)
   const told = meter.job() ?? (job_id && reading ? { id: job_id, is_over: true } : null)
   if (told) await settleJob(deps, event.provider, told, reading)
 }

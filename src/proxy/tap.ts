@@ -4,7 +4,7 @@ import {
   createInflate,
   createZstdDecompress,
 } from 'node:zlib'
-import { type Api, isObject, type JsonObject, type Meter } from '../providers/wire.ts'
+import { type Api, isObject, type JsonObject, type Meter, textAt } from '../providers/wire.ts'
 import { findLastObject, hasMember, parseJson } from './json-bytes.ts'
 import { createSseSplitter, type SseSplitter } from './sse.ts'
 
@@ -19,6 +19,8 @@ export type Tap = {
   /** Frees a decoder when the answer is over before its end. */
   close(): void
   readonly meter: Meter
+  /** What the answer calls itself; null where it does not. */
+  answerId(): string | null
   /** Whether the stream has said all that it will say of usage. */
   hasEnded(): boolean
   /** Bytes of the model's text that were seen. */
@@ -39,7 +41,8 @@ const PARSE_BYTES_MAX = 8 * 1024 * 1024
 const KEEP_BYTES_MAX = 64 * 1024 * 1024
 const DECODED_BYTES_MAX = 64 * 1024 * 1024
 
-export function createTap(api: Api, meter: Meter, options: TapOptions): Tap {
+export function createTap(api: Api, counter: Meter, options: TapOptions): Tap {
+  const { meter, answerId } = withAnswerId(api, counter)
   const reader = createReader(api, meter, options)
   const tap: Tap = {
     feed: (chunk) => reader.feed(chunk),
@@ -49,12 +52,26 @@ export function createTap(api: Api, meter: Meter, options: TapOptions): Tap {
     },
     close() {},
     meter,
+    answerId,
     hasEnded: () => reader.hasEnded(),
     textBytes: () => reader.textBytes(),
     problem: () => reader.problem(),
   }
   const encoding = options.content_encoding.trim().toLowerCase()
   return encoding === '' || encoding === 'identity' ? tap : decodeFirst(tap, encoding)
+}
+
+const ANSWER_ID_LENGTH_MAX = 256
+
+/** The same meter, and the first id among what it takes. */
+function withAnswerId({ answer_ids = [] }: Api, meter: Meter) {
+  let id: string | null = null
+  const take = (value: JsonObject) => {
+    for (const path of id === null ? answer_ids : []) id ??= textAt(value, ...path)
+    meter.take(value)
+  }
+  const answerId = () => (id === null || id.length > ANSWER_ID_LENGTH_MAX ? null : id)
+  return { meter: { ...meter, take }, answerId }
 }
 
 type Reader = {
@@ -67,9 +84,8 @@ type Reader = {
 
 function createReader(api: Api, meter: Meter, { content_type, onEvent }: TapOptions): Reader {
   if (/^text\/event-stream\b/i.test(content_type)) return createStreamReader(api, meter, onEvent)
-  if (/jsonl|x-ndjson/i.test(content_type)) return createBodyReader(api, meter, readLines)
-  if (/\bjson\b/i.test(content_type) || content_type === '')
-    return createBodyReader(api, meter, readBody)
+  if (/jsonl|x-ndjson/i.test(content_type)) return createLineReader(meter)
+  if (/\bjson\b/i.test(content_type) || content_type === '') return createBodyReader(api, meter)
   return SILENT
 }
 
@@ -192,8 +208,8 @@ function createTextEstimate(api: Api) {
   }
 }
 
-/** One document, or a JSON list that comes in pieces, or lines of JSON. */
-function createBodyReader(api: Api, meter: Meter, readWhole: typeof readBody): Reader {
+/** One document, or a JSON list that comes in pieces. */
+function createBodyReader(api: Api, meter: Meter): Reader {
   let chunks: Buffer[] = []
   let size = 0
   let text_bytes = 0
@@ -210,7 +226,7 @@ function createBodyReader(api: Api, meter: Meter, readWhole: typeof readBody): R
       const bytes = chunks.length === 1 && first ? first : Buffer.concat(chunks)
       chunks = []
       try {
-        const value = readWhole(api, meter, bytes)
+        const value = readBody(api, meter, bytes)
         if (isObject(value)) text_bytes = Buffer.byteLength(api.readText(value))
         else if (value === undefined && meter.reading() === null)
           problem = 'the answer is not what it says it is'
@@ -236,11 +252,40 @@ function readBody(api: Api, meter: Meter, bytes: Buffer): unknown {
   return value
 }
 
-function readLines(_: Api, meter: Meter, bytes: Buffer): unknown {
-  const values = bytes.toString().split('\n').map(parseJson)
-  takeAll(meter, values)
-  return values
+/** Lines of JSON, of which there can be more than fit into memory: each is read as it comes. */
+function createLineReader(meter: Meter): Reader {
+  let rest: Buffer[] = []
+  let size = 0
+  let problem: string | null = null
+  function read(): void {
+    const value = parseJson(Buffer.concat(rest).toString())
+    rest = []
+    size = 0
+    if (isObject(value)) meter.take(value)
+  }
+  function keep(part: Buffer): void {
+    size += part.length
+    if (size <= KEEP_BYTES_MAX) rest.push(part)
+    else problem = 'a line of the answer is too long'
+  }
+  return {
+    feed(chunk) {
+      let at = 0
+      for (let end = chunk.indexOf(LF); end >= 0; end = chunk.indexOf(LF, at)) {
+        keep(chunk.subarray(at, end))
+        read()
+        at = end + 1
+      }
+      keep(chunk.subarray(at))
+    },
+    end: read,
+    hasEnded: () => false,
+    textBytes: () => 0,
+    problem: () => problem,
+  }
 }
+
+const LF = 0x0a
 
 function takeAll(meter: Meter, values: readonly unknown[]): void {
   for (const one of values) if (isObject(one)) meter.take(one)

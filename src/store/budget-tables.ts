@@ -13,6 +13,7 @@ export type BudgetTables = {
   hold_owner: { id: string; pid: number; hostname: string; started_at: number }
   budget_spent: BudgetSpentTable
   budget_crossing: BudgetCrossingTable
+  pruned_charge: PrunedChargeTable
 }
 
 export type UpstreamKeyTable = {
@@ -118,6 +119,9 @@ type HoldTable = SubjectColumns & {
   settled_at: number | null
   entry_id: string | null
 }
+
+/** What holds that were deleted charged beyond their ledger entries; below 0 where that was less. */
+type PrunedChargeTable = SubjectColumns & { minute: number; nanos: NanosColumn }
 
 type BudgetSpentTable = {
   budget_id: string

@@ -29,7 +29,8 @@ export async function insertRows(
   for (let at = 0; at < rows.length; ) {
     const size = GROUP_SIZES.find((group) => group <= rows.length - at) ?? 1
     const text = `${head}${Array(size).fill(row).join()} ${tail}`
-    const values = rows.slice(at, at + size).flat()
+    const values: Cell[] = []
+    for (const one of rows.slice(at, at + size)) values.push(...one)
     const result = await db.executeQuery(CompiledQuery.raw(text, values))
     inserted += Number(result.numAffectedRows ?? 0)
     at += size
@@ -37,4 +38,4 @@ export async function insertRows(
   return inserted
 }
 
-const GROUP_SIZES = [64, 8, 1]
+const GROUP_SIZES = [16, 1]

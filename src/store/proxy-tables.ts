@@ -1,5 +1,7 @@
+import type { NanosColumn } from './money-column.ts'
+
 /** Jobs whose usage is told after their answer: a part of the `Database`. */
-export type ProxyTables = { pending_usage: PendingUsageTable }
+export type ProxyTables = { pending_usage: PendingUsageTable; batch_file: BatchFileTable }
 
 export type PendingUsageTable = {
   provider: string
@@ -12,4 +14,16 @@ export type PendingUsageTable = {
   path: string
   next_poll_at: number
   deadline_at: number
+}
+
+/** What an uploaded file of requests can cost at most. */
+type BatchFileTable = {
+  provider: string
+  file_id: string
+  model: string
+  bound_nanos: NanosColumn
+  input_tokens: number
+  output_tokens: number
+  price_rules: string
+  created_at: number
 }

@@ -11,3 +11,12 @@ export async function bumpRevision(trx: Db, name: 'budgets' | 'keys'): Promise<v
     .where('name', '=', name)
     .execute()
 }
+
+export async function readRevision(db: Db, name: 'budgets' | 'keys'): Promise<number> {
+  const { value } = await db
+    .selectFrom('revision')
+    .select('value')
+    .where('name', '=', name)
+    .executeTakeFirstOrThrow()
+  return value
+}

@@ -24,6 +24,7 @@ export type Database = {
   directory_entry: DirectoryEntryTable
   rollup_day: RollupDayTable
   rollup_model_day: Omit<RollupDayTable, 'api_key' | 'workspace' | 'user'>
+  stale_day: { connection_id: string; day: number }
   ledger_entry: LedgerEntryTable
   receiver: ReceiverTable
   connect_page: ConnectPageTable
@@ -253,6 +254,7 @@ export type ReceiverTable = {
 export type ConnectPageTable = {
   nonce_hash: string
   provider: string
+  kind: Generated<'admin' | 'inference'>
   name: string
   created_at: number
   expires_at: number

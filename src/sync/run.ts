@@ -3,6 +3,7 @@ import { UpstreamError } from '../errors.ts'
 import { jitter } from '../ids.ts'
 import { hasUnnamed, saveNames } from '../ledger/directory.ts'
 import { listDoubtedBuckets } from '../ledger/quarantine.ts'
+import { refreshStaleDays } from '../ledger/stale-day.ts'
 import type { AdminApi, Get, Provider, Range, Report } from '../providers/provider.ts'
 import { failureOf } from './failure.ts'
 import { planBackfill, planLive } from './plan.ts'
@@ -68,6 +69,7 @@ export async function runConnection(context: RunContext, options: RunOptions): P
   for (const report of admin.reports)
     await run.attempt(await run.stream(report.name), (stream) => run.live(stream, report))
   await run.backfill()
+  await refreshStaleDays(db)
   await askForNames(context)
   return { rows: run.rows, failures: run.failures }
 }

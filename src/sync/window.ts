@@ -1,7 +1,6 @@
 import { floorTo, utcDate } from '../clock.ts'
 import { UpstreamError } from '../errors.ts'
 import type { ReportWindow } from '../ledger/bucket.ts'
-import { rebuildDays } from '../ledger/rollup.ts'
 import { replaceWindow } from '../ledger/window.ts'
 import type { Catalog } from '../pricing/catalog.ts'
 import type { Get, Pages, Range, Report, ReportRows, Variant } from '../providers/provider.ts'
@@ -105,7 +104,7 @@ async function readPiece(
   })
 }
 
-/** One transaction: the buckets, their rollups and the stream's progress, or nothing. */
+/** One transaction: the buckets, which rollups they outdate and the stream's progress, or nothing. */
 async function commit(
   context: WindowContext,
   stream: SyncStream,
@@ -133,8 +132,7 @@ async function commit(
   await db.transaction().execute(async (trx) => {
     if (!(await holdsLease(trx, holder, lease)))
       throw new LeaseLostError('another Outlay took over the sync; this run stops')
-    const changed = await replaceWindow(trx, catalog, window)
-    await rebuildDays(trx, stream.connection_id, changed)
+    await replaceWindow(trx, catalog, window)
     await advance(trx, stream.id, report, window, rows)
   })
   context.onRows(window.usage.length + window.cost.length + window.assistant.length)

@@ -14,21 +14,27 @@ import { Secret } from '../secret.ts'
 import type { Db } from '../store/schema.ts'
 import { type Html, type PageStatus, sendPage } from './page.ts'
 
-/** Which key a provider needs, for people. */
+/** Which key a provider needs and what becomes of it, for people. */
 export type KeyHelp = {
   readonly name: string
   readonly kind: string
   readonly note: string
   readonly url: string
+  /** Ends "Paste <the key>, and Outlay …". */
+  readonly effect: string
+  readonly used_for: string
+  /** What happens once it works. */
+  readonly done: string
 }
 
 export type ConnectDeps = {
   readonly db: Db
   readonly clock: Clock
-  describe(provider: string): KeyHelp | undefined
+  describe(page: Pick<ConnectPage, 'provider' | 'kind'>): KeyHelp | undefined
   /** Tests the key against the provider and stores it. @throws UserError that says what to do. */
   connect(given: {
     provider: string
+    kind: ConnectPage['kind']
     name: string
     key: Secret
   }): Promise<{ readonly organization_name: string | null; readonly fingerprint: string }>
@@ -70,12 +76,12 @@ async function connect(
   page: OpenPage,
   key: string,
 ): Promise<Response> {
-  const { nonce, provider, name } = page
+  const { nonce, provider, kind, name } = page
   if (!/^[\x21-\x7e]{8,1024}$/.test(key)) return sendForm(c, page, notAKey(key))
   if (!(await spendConnectTry(deps.db, nonce, deps.clock.now())))
     return sendPage(c, CLOSED.exhausted)
   try {
-    const connected = await deps.connect({ provider, name, key: new Secret(key) })
+    const connected = await deps.connect({ provider, kind, name, key: new Secret(key) })
     await consumeConnectPage(deps.db, nonce, deps.clock.now())
     return await sendPage(c, connectedPage(page, connected))
   } catch (error) {
@@ -93,7 +99,7 @@ async function findOpen(
   nonce: string,
 ): Promise<OpenPage | PageText> {
   const page = await findConnectPage(db, nonce, clock.now())
-  const help = page && describe(page.provider)
+  const help = page && describe(page)
   if (!page || !help) return UNKNOWN
   return page.state === 'open' ? { ...page, nonce, help } : CLOSED[page.state]
 }
@@ -130,7 +136,7 @@ function formBody({ help, name, tries_left }: OpenPage, problem: string | undefi
   const described = problem === undefined ? 'hint' : 'problem hint'
   return html`
 <h1>Connect ${help.name}</h1>
-<p class="lead">Paste ${help.kind}, and Outlay will read what your organisation uses and what it costs.${
+<p class="lead">Paste ${help.kind}, and Outlay ${help.effect}.${
     name === DEFAULT_NAME ? '' : html` This connection will be called <strong>${name}</strong>.`
   }</p>
 <form method="post" autocomplete="off">
@@ -148,7 +154,7 @@ ${
 <button type="submit">Test and connect</button>
 </form>
 <dl>
-<div><dt>Used for</dt><dd>Reading usage, costs and the names of keys and workspaces. Outlay only asks (GET requests); it changes nothing at ${help.name}.</dd></div>
+<div><dt>Used for</dt><dd>${help.used_for}</dd></div>
 <div><dt>Kept</dt><dd>Encrypted, on this machine. It is sent to ${help.name} and to nobody else, and never shown again.</dd></div>
 <div><dt>Not seen by</dt><dd>Your assistant. The key goes from this page straight to the Outlay that you run.</dd></div>
 </dl>
@@ -171,16 +177,17 @@ function connectedPage(
   { help }: OpenPage,
   connected: { readonly organization_name: string | null; readonly fingerprint: string },
 ): PageText {
+  const { organization_name, fingerprint } = connected
   const rows = [
-    ['Organisation', connected.organization_name ?? 'Name not given'],
-    ['Key', html`<code>${connected.fingerprint}</code>`],
+    ...(organization_name === null ? [] : [['Organisation', organization_name]]),
+    ['Key', html`<code>${fingerprint}</code>`],
   ]
   return {
     title: `${help.name} is connected`,
     status: 200,
     body: html`
 <h1>${help.name} is connected</h1>
-<p class="lead" role="status">The key works and is stored. The first sync has begun; the newest days come first.</p>
+<p class="lead" role="status">The key works and is stored. ${help.done}</p>
 <dl>${rows.map(([term, text]) => html`<div><dt>${term}</dt><dd>${text}</dd></div>`)}</dl>
 <p>You can close this tab and go back to your assistant.</p>`,
   }

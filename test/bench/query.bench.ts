@@ -7,7 +7,7 @@ import { DAY_MS, fixedClock, floorTo, HOUR_MS } from '../../src/clock.ts'
 import { parseConfig } from '../../src/config.ts'
 import type { CostBucket, UsageBucket } from '../../src/ledger/bucket.ts'
 import { saveNames } from '../../src/ledger/directory.ts'
-import { rebuildDays } from '../../src/ledger/rollup.ts'
+import { refreshStaleDays } from '../../src/ledger/stale-day.ts'
 import { replaceWindow } from '../../src/ledger/window.ts'
 import { silentLog } from '../../src/log.ts'
 import { createMcpServer } from '../../src/server.ts'
@@ -135,7 +135,7 @@ async function fill(app: App, { keys, days }: Size): Promise<{ rows: number; cpu
         { ...shared, stream_id: 2, grouping: 'cost', bucket_ms: DAY_MS, usage: [], cost },
       ]
       for (const window of streams) await replaceWindow(trx, catalog, window)
-      await rebuildDays(trx, CONNECTION, [day])
+      await refreshStaleDays(trx)
     })
     rows += usage.length + cost.length
   }

@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
 import { settleByEvidence } from '../../src/budgets/evidence.ts'
-import { closeLostHolds } from '../../src/budgets/heal.ts'
+import { closeLostHolds, hasOverdueHolds } from '../../src/budgets/heal.ts'
 import { DAY_MS, floorTo, HOUR_MS } from '../../src/clock.ts'
 import { verifyAudit } from '../../src/keys/audit.ts'
+import { addPending } from '../../src/ledger/pending-usage.ts'
 import { rebuildDays } from '../../src/ledger/rollup.ts'
 import {
   type BudgetStore,
@@ -130,4 +131,36 @@ test('a lost request has an entry without a cost', async () => {
     { id: 'proxy/hold/3', unpriced_reason: 'the usage of this request is not known' },
   ])
   await close()
+})
+
+test('a job whose usage is still to be told is not lost, however late it is', async () => {
+  const store = await openBudgetStore()
+  await makeBudget(store, { limit_nanos: 100n })
+  const dead = new Set([7])
+  const gate = await openGate(store, { holder: holder(7, dead) })
+  const hold_id = await hold(gate, request(30n))
+  await hold(gate, request(20n))
+  await gate.close()
+  await addPending(store.db, {
+    provider: 'openai',
+    job_id: 'resp_1',
+    api: 'responses',
+    wrapped_key: 'k1',
+    hold_id,
+    event: event('job', 0),
+    path: '/responses/resp_1',
+    next_poll_at: NOW,
+    deadline_at: NOW + HOUR_MS,
+  })
+  const parts = { db: store.db, holder: holder(8, dead), catalog, now: NOW + 3 * DAY_MS }
+  expect(await hasOverdueHolds(store.db, parts.now)).toBe(true)
+  expect(await closeLostHolds(parts)).toBe(1)
+  expect(await hasOverdueHolds(store.db, parts.now)).toBe(false)
+  const states = await store.db.selectFrom('hold').select('state').orderBy('id').execute()
+  expect(states.map(({ state }) => state)).toEqual(['open', 'uncertain'])
+  const next = await openGate(store)
+  await next.settle({ hold_id, event: event('job', 12), cost_nanos: 12n })
+  await next.close()
+  const entries = await store.db.selectFrom('ledger_entry').select('id').execute()
+  expect(entries).toHaveLength(2)
 })

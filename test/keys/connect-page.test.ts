@@ -11,7 +11,7 @@ import { NOW, openKeyStore } from './fixture.ts'
 async function openPage() {
   const { db } = await openKeyStore()
   const clock = fixedClock(NOW)
-  const given = { provider: 'anthropic', name: 'default', clock }
+  const given = { provider: 'anthropic', kind: 'admin', name: 'default', clock } as const
   return { db, clock, given, nonce: await createConnectPage(db, given) }
 }
 

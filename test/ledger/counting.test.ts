@@ -84,6 +84,16 @@ describe('of entries with the same request id', () => {
     },
   )
 
+  test('what the proxy forwarded counts each time, whatever ids a server gives', async () => {
+    const { record, counted, db } = await openLedger()
+    const ids = { request_id: 'req_1', response_id: 'chatcmpl-1' }
+    for (const id of ['b', 'a', 'a.1']) await record(event(id, { ...SOURCES.proxy, ...ids }))
+    await record(event('span', { response_id: 'chatcmpl-1' }))
+    expect(await counted()).toEqual(['a', 'a.1', 'b'])
+    await rebuildEntries(db, catalog)
+    expect(await counted()).toEqual(['a', 'a.1', 'b'])
+  })
+
   test('the answer id matches as well, of a gateway that keeps both', async () => {
     const { record, counted } = await openLedger()
     const span = event('span', { client: 'shop', session_id: null, response_id: 'msg_1' })
@@ -173,7 +183,8 @@ const PENDING = {
   superseded_by: null,
 } as const
 
-test('any order and split of entries from all sources counts the same, and is rebuilt to the same bytes', async () => {
+/** Entries of all sources, and the same ones in another order, each at least twice. */
+function anyCorpus() {
   const anyEvent = fc.record({
     source: fc.constantFrom(...(Object.keys(SOURCES) as (keyof typeof SOURCES)[])),
     session_id: fc.constantFrom('s1', 's2', null),
@@ -182,7 +193,7 @@ test('any order and split of entries from all sources counts the same, and is re
     quarter: fc.integer({ min: 0, max: 3 }),
     tokens: fc.integer({ min: 0, max: 1_000 }),
   })
-  const corpus = fc.array(anyEvent, { minLength: 1, maxLength: 14 }).chain((given) => {
+  return fc.array(anyEvent, { minLength: 1, maxLength: 14 }).chain((given) => {
     const events = given.map(({ source, quarter, tokens, ...rest }, i) =>
       event(`e${i}`, {
         ...SOURCES[source],
@@ -196,10 +207,14 @@ test('any order and split of entries from all sources counts the same, and is re
       events: fc.constant(events),
       shuffled,
       cuts: fc.integer({ min: 1, max: 5 }),
+      settles: fc.array(fc.boolean(), { minLength: 1, maxLength: 7 }),
     })
   })
+}
+
+test('any order and split of entries from all sources counts the same, and is rebuilt to the same bytes', async () => {
   await fc.assert(
-    fc.asyncProperty(corpus, async ({ events, shuffled, cuts }) => {
+    fc.asyncProperty(anyCorpus(), async ({ events, shuffled, cuts }) => {
       const once = await openLedger()
       await once.record(...events)
       const many = await openLedger()
@@ -211,5 +226,30 @@ test('any order and split of entries from all sources counts the same, and is re
       expect(await many.dump()).toBe(dump)
     }),
     { numRuns: 40 },
+  )
+})
+
+test('and so it does where the proxy could not wait, whenever its entries are settled', async () => {
+  await fc.assert(
+    fc.asyncProperty(anyCorpus(), async ({ events, shuffled, cuts, settles }) => {
+      const once = await openLedger()
+      await once.record(...events)
+      const rows = await once.db.selectFrom('ledger_entry').selectAll().execute()
+      const many = await openLedger()
+      const write = async (one: UsageEvent) => {
+        if (one.source !== 'proxy') return void (await many.record(one))
+        const unsettled = { precedence: 0, superseded_by: null }
+        const row = rows.filter(({ id }) => id === one.id).map((all) => ({ ...all, ...unsettled }))
+        const insert = many.db.insertInto('ledger_entry').values(row)
+        await insert.onConflict((conflict) => conflict.doNothing()).execute()
+      }
+      for (const [i, one] of shuffled.entries()) {
+        await write(one)
+        if (i % cuts === 0 && settles[i % settles.length]) await settlePending(many.db)
+      }
+      await settlePending(many.db)
+      expect(await many.dump()).toBe(await once.dump())
+    }),
+    { numRuns: 25 },
   )
 })

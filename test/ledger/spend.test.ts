@@ -3,7 +3,6 @@ import { DAY_MS, HOUR_MS } from '../../src/clock.ts'
 import type { CostBucket, ReportWindow, UsageBucket } from '../../src/ledger/bucket.ts'
 import type { UsageEvent } from '../../src/ledger/event.ts'
 import { recordEvents } from '../../src/ledger/record.ts'
-import { rebuildDays } from '../../src/ledger/rollup.ts'
 import { answerSpend, type SpendRequest } from '../../src/ledger/spend-answer.ts'
 import { replaceWindow } from '../../src/ledger/window.ts'
 import { type PeriodRequest, resolvePeriod } from '../../src/period.ts'
@@ -104,7 +103,7 @@ async function write(
   for (const view of ['cost', 'usage'] as const) {
     if (!rows[view]) continue
     await db.transaction().execute(async (trx) => {
-      const changed = await replaceWindow(trx, catalog, {
+      await replaceWindow(trx, catalog, {
         stream_id: one[view],
         provider: one.provider,
         grouping: 'v1',
@@ -117,7 +116,6 @@ async function write(
         observed_at,
         ...more,
       })
-      await rebuildDays(trx, one.id, changed)
     })
   }
 }
@@ -214,6 +212,25 @@ describe('the read rule: one view a provider and day', () => {
     })
   })
 
+  test('what a bill leaves open is told where the question is about it, and only there', async () => {
+    const one = await connect()
+    const dims = { model: 'claude-sonnet-4-5', api_key: 'key_1', workspace: 'w_1' }
+    await write(one, {
+      usage: [usageRow(TODAY - DAY_MS, 1)],
+      cost: [costRow(TODAY - DAY_MS, 3, { dims: { ...dims, component: 'uncached_input_tokens' } })],
+    })
+    const notesOf = async (group: 'user' | 'model') =>
+      (await ask(WEEK, { group_by: [group] })).notes.join()
+    expect(await notesOf('user')).toMatch(/\$3\.00 was reported without a user and is split/)
+    expect(await notesOf('model')).not.toMatch(/split/)
+  })
+  test('what has no hours is named in an answer that is made of hours', async () => {
+    const one = await connect()
+    await write(one, { usage: [usageRow(TODAY, 1)] }, { bucket_ms: DAY_MS })
+    const { notes } = await ask({ period: 'last_24h' })
+    expect(notes.join()).toMatch(/anthropic tells some usage by the day only \(usage\)/)
+    expect((await ask(WEEK)).notes.join()).not.toMatch(/by the day only/)
+  })
   test('hours come from usage, since no bill has hours', async () => {
     const one = await connect()
     const at = TODAY - DAY_MS + 5 * HOUR_MS
@@ -278,9 +295,34 @@ describe('telemetry beside reports', () => {
     const removed_at = TODAY - DAY_MS
     const one = await connect({ removed_at, billed_until: removed_at })
     await write(one, { cost: [costRow(TODAY - 3 * DAY_MS, 10)] })
-    await db.updateTable('sync_stream').set({ watermark: removed_at }).execute()
+    await db
+      .updateTable('sync_stream')
+      .set({ watermark: removed_at, succeeded_at: removed_at })
+      .execute()
     await recordEvents(db, catalog, [event(TODAY - 3 * DAY_MS), event(TODAY)], NOW)
     expect((await ask(WEEK)).total.cost_usd).toBe('10.300000000')
+  })
+  test('counts again where the provider could not be read for a day, and that is said', async () => {
+    const one = await connect({ billed_until: TODAY - 3 * DAY_MS })
+    await write(one, { cost: [costRow(TODAY - 5 * DAY_MS, 10)] })
+    const last_read = TODAY - 2 * DAY_MS + 7 * HOUR_MS
+    const seen = [last_read - HOUR_MS, last_read + HOUR_MS, TODAY].map((at) => event(at))
+    await recordEvents(db, catalog, seen, NOW)
+    expect((await ask(WEEK)).total.cost_usd).toBe('10.000000000')
+    await db
+      .updateTable('sync_stream')
+      .set({ succeeded_at: last_read })
+      .where('id', 'in', [one.cost, one.usage])
+      .execute()
+    await db
+      .updateTable('sync_stream')
+      .set({ watermark: last_read })
+      .where('id', '=', one.usage)
+      .execute()
+    const { total, notes, complete_through } = await ask(WEEK)
+    expect(total.cost_usd).toBe('10.600000000')
+    expect(notes.join()).toMatch(/anthropic could not be read since 2026-11-18T07:00Z/)
+    expect(complete_through).toBe('2026-11-18T07:00:00.000Z')
   })
   test('a removed connection does not hold back how far figures are complete', async () => {
     await connect({ provider: 'openai', removed_at: NOW, billed_until: TODAY - 20 * DAY_MS })
@@ -307,6 +349,7 @@ describe('comparison', () => {
     [3, 9, -66.7],
     [2, 3, -33.3],
     [1, 0, undefined],
+    [0, 0, 0],
     [0.9996, 1, 0],
     [1, -5, undefined],
     [-1, 4, -125],

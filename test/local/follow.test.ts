@@ -8,8 +8,10 @@ import { parseConfig } from '../../src/config.ts'
 import { importJob, importLogs } from '../../src/jobs/import.ts'
 import { reportStatus } from '../../src/jobs/status.ts'
 import { silentLog } from '../../src/log.ts'
+import { createBook } from '../../src/otlp/book.ts'
 import { providerEnvs } from '../../src/providers/environment.ts'
 import syncNow from '../../tools/sync-now.ts'
+import { logRecord, logs } from '../otlp/telemetry.ts'
 import { claudeLine, countRows, NOW, totalsOf } from './home.ts'
 
 const USAGE = { input_tokens: 10, output_tokens: 300 }
@@ -109,4 +111,29 @@ test('an unknown client is refused with the closest name', async () => {
   const { app } = await openLogs()
   const asked = { client: 'claude', is_dry_run: false, signal: app.closing }
   await expect(importLogs(app, asked)).rejects.toThrow(/Did you mean claude-code\?/)
+})
+
+test('who pays is decided by the one rule that telemetry follows', async () => {
+  const { app } = await openLogs()
+  const rules = { clients: { 'claude-code': { billing_mode: 'subscription' } } }
+  const path = join(app.config.home, 'telemetry.json')
+  writeFileSync(path, '{"clients":7}')
+  const signal = new AbortController().signal
+  const importOnce = () => importLogs(app, { client: 'claude-code', is_dry_run: false, signal })
+  await expect(importOnce()).rejects.toThrow(/telemetry\.json: clients/)
+  writeFileSync(path, JSON.stringify(rules))
+  await importOnce()
+  const event = { 'event.name': 'api_request', 'session.id': 's9', model: 'claude-sonnet-4-5' }
+  const book = createBook(app)
+  const batch = logs(logRecord('claude-code', { ...event, input_tokens: 5, output_tokens: 1 }))
+  await book(batch, { received_at: NOW, token: null })
+  const rows = await app.db
+    .selectFrom('ledger_entry')
+    .select(['source', 'billing_mode'])
+    .orderBy('source')
+    .execute()
+  expect(rows).toEqual([
+    { source: 'local_log', billing_mode: 'subscription' },
+    { source: 'otlp', billing_mode: 'subscription' },
+  ])
 })

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { utcDate } from '../../src/clock.ts'
+import { random } from '../helpers/random.ts'
 import { environmentFor, expectTruth, SECRETS, startOutlay, temporaryHome } from './outlay.ts'
 import { has_simulator, type Simulator, startSimulator } from './sim.ts'
 
@@ -32,17 +33,6 @@ function startCli(simulator: Simulator, home: string, args: readonly string[], i
     child.kill('SIGKILL')
   })
   return { child, done }
-}
-
-/** Numbers in [0, 1) from a seed: mulberry32. */
-function random(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), state | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
 }
 
 describe.skipIf(!has_simulator)('a sync as a process of its own', () => {

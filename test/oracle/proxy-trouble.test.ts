@@ -404,13 +404,19 @@ describe.skipIf(!has_upstream)('trouble on the way', () => {
     await start({ limit_nanos: bound * 7n })
     await upstream.control('reset')
     await upstream.control('hold')
+    let blocked = 0
     const runs = Array.from({ length: 50 }, () =>
       ask(proxy).then(
         () => 'ok',
-        () => 'blocked',
+        () => {
+          blocked += 1
+          return 'blocked'
+        },
       ),
     )
-    await new Promise((resolve) => setTimeout(resolve, 800))
+    // One that came after the release could use what others gave back.
+    for (let i = 0; i < 500 && blocked < 43; i++)
+      await new Promise((resolve) => setTimeout(resolve, 20))
     expect((await upstream.ledger()).held).toBe(7)
     await upstream.control('release')
     const results = await Promise.all(runs)

@@ -70,6 +70,10 @@ describe.skipIf(!has_upstream)('through the proxy, with the official clients', (
           events.map((event) => event.request_id),
           name,
         ).toEqual(proxied.map(({ request_id }) => request_id))
+        expect(
+          events.map((event) => event.response_id ?? null),
+          name,
+        ).toEqual(proxied.map((row) => (isBilled(row) ? row.response_id : null)))
       }
     })
   }
@@ -218,4 +222,8 @@ function withoutIds(value: unknown): unknown {
       : one,
   )
   return JSON.parse(text.replaceAll(/[0-9a-f]{24,26}/g, 'ID'))
+}
+
+function isBilled({ usage }: UpstreamRow): boolean {
+  return Object.values(usage).some((count) => count > 0)
 }

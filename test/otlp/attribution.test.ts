@@ -1,9 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { createPolicy, parsePolicy } from '../../src/otlp/policy.ts'
 import type { AttributeValue } from '../../src/otlp/signal.ts'
+import { parsePolicy, readPolicy } from '../../src/policy.ts'
 import { bag, logRecord, logs, openBook } from './telemetry.ts'
 
 const CI = { id: '0123456789abcdef', name: 'ci' }
@@ -128,9 +128,12 @@ describe('telemetry.json', () => {
   test('is read from OUTLAY_HOME, and need not be there', async () => {
     const home = mkdtempSync(join(tmpdir(), 'outlay-policy-'))
     onTestFinished(() => rmSync(home, { recursive: true }))
-    expect(await createPolicy(home)()).toEqual({ clients: {}, organizations: {}, tokens: {} })
+    expect(await readPolicy(home)).toEqual({ clients: {}, organizations: {}, tokens: {} })
     const clients = { codex: { billing_mode: 'subscription' } }
     writeFileSync(join(home, 'telemetry.json'), JSON.stringify({ clients }))
-    expect(await createPolicy(home)()).toMatchObject({ clients })
+    expect(await readPolicy(home)).toMatchObject({ clients })
+    rmSync(join(home, 'telemetry.json'))
+    mkdirSync(join(home, 'telemetry.json'))
+    await expect(readPolicy(home)).rejects.toThrow(/telemetry\.json cannot be read/)
   })
 })

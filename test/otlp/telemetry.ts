@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import { onTestFinished } from 'vitest'
 import { fixedClock } from '../../src/clock.ts'
 import { sha256 } from '../../src/ids.ts'
+import type { UsageEvent } from '../../src/ledger/event.ts'
 import { answerSpend } from '../../src/ledger/spend-answer.ts'
 import type { GroupBy } from '../../src/ledger/spend-query.ts'
 import type { Sender } from '../../src/otlp/attribution.ts'
@@ -17,6 +18,7 @@ import type {
 import { resolvePeriod } from '../../src/period.ts'
 import { loadCatalog } from '../../src/pricing/catalog.ts'
 import { openStore } from '../../src/store/open.ts'
+import { NO_USAGE } from '../../src/usage.ts'
 
 export const NOW = Date.parse('2026-11-20T12:00:00Z')
 
@@ -131,12 +133,45 @@ export async function openBook(given: Partial<BookDeps> = {}) {
       }),
     async entries() {
       const { rows } = await sql<Record<string, string | number | null>>`
-        select id, client, provider, model, session_id, request_id, user, project, tags, speed,
+        select id, client, provider, model, session_id, request_id, response_id, user, project, tags, speed,
           service_tier, billing_mode, occurred_at, signal, requests, uncached_input_tokens as uncached,
           cache_read_tokens as cached, cache_write_5m_tokens as written, output_tokens as output,
           reasoning_tokens as reasoning, cast(cost_nanos as text) as cost, unpriced_reason
         from ledger_entry order by occurred_at, id`.execute(db)
       return rows
     },
+  }
+}
+
+/** One request as the proxy books it, without a session. */
+export function proxyEvent({
+  client,
+  response_id,
+  input,
+}: {
+  client: string
+  response_id: string
+  input: number
+}): UsageEvent {
+  return {
+    id: `req_${response_id}`,
+    source: 'proxy',
+    signal: null,
+    client,
+    provider: 'google',
+    model: 'gemini-2.5-flash',
+    occurred_at: NOW - 60_000,
+    session_id: null,
+    request_id: null,
+    response_id,
+    user: null,
+    project: null,
+    billing_mode: 'api',
+    service_tier: null,
+    speed: null,
+    usage: { ...NO_USAGE, requests: 1, uncached_input_tokens: input, output_tokens: 50 },
+    reported_cost_nanos: null,
+    tags: {},
+    quality: 'exact',
   }
 }

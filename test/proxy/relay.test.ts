@@ -48,7 +48,11 @@ describe('the answer', () => {
     for (let one = await reader?.read(); one && !one.done; one = await reader?.read())
       rest += Buffer.from(one.value)
     expect(rest).toBe(text('hi') + ending(2))
-    expect(proxy.events()[0]).toMatchObject({ quality: 'exact', usage: { output_tokens: 2 } })
+    expect(proxy.events()[0]).toMatchObject({
+      quality: 'exact',
+      response_id: 'm',
+      usage: { output_tokens: 2 },
+    })
   })
 
   for (const kind of ['JSON', 'a stream'])

@@ -25,10 +25,13 @@ export type ToolApp = {
 type Data = { [name: string]: unknown }
 
 /** The program in a folder of its own, with a real client connected to it. */
-export async function openToolApp(): Promise<ToolApp> {
+export async function openToolApp(env: Readonly<Record<string, string>> = {}): Promise<ToolApp> {
   const home = mkdtempSync(join(tmpdir(), 'outlay-tools-'))
   const clock = fixedClock(NOW)
-  const config = parseConfig({ OUTLAY_HOME: home, OUTLAY_TIMEZONE: 'UTC', OUTLAY_PORT: '0' }, [])
+  const config = parseConfig(
+    { OUTLAY_HOME: home, OUTLAY_TIMEZONE: 'UTC', OUTLAY_PORT: '0', ...env },
+    [],
+  )
   const holder = {
     id: 'own_test',
     pid: 1,

@@ -14,17 +14,20 @@ const HELP = {
   kind: 'an Admin API key',
   note: 'Only admins can make one.',
   url: 'https://console.example/keys',
+  effect: 'will read it',
+  used_for: 'Reading.',
+  done: 'The first sync has begun.',
 }
 
 /** The page on a real socket. `answer` stands for what the provider says to each key. */
 async function openPage(answer: (key: Secret) => void = () => {}) {
   const { db } = await openKeyStore()
   const clock = fixedClock(NOW)
-  const tried: { provider: string; name: string; key: Secret }[] = []
+  const tried: { provider: string; kind: string; name: string; key: Secret }[] = []
   const deps: ConnectDeps = {
     db,
     clock,
-    describe: (provider) => (provider === 'anthropic' ? HELP : undefined),
+    describe: ({ provider }) => (provider === 'anthropic' ? HELP : undefined),
     async connect(given) {
       tried.push(given)
       answer(given.key)
@@ -37,7 +40,12 @@ async function openPage(answer: (key: Secret) => void = () => {}) {
   if (!server.listening) await once(server, 'listening')
   onTestFinished(() => void server.close())
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const nonce = await createConnectPage(db, { provider: 'anthropic', name: 'default', clock })
+  const nonce = await createConnectPage(db, {
+    provider: 'anthropic',
+    kind: 'admin',
+    name: 'default',
+    clock,
+  })
   const url = `${origin}/connect/${nonce}`
   const own = { origin, 'sec-fetch-site': 'same-origin' }
   const post = (key: string, headers: Record<string, string> = own) =>

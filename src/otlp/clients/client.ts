@@ -41,6 +41,8 @@ export type RequestMap = {
   readonly identity: readonly [Names, ...Names[]]
   /** Counts only in sessions that the client's better source does not tell of. */
   readonly is_fallback?: true
+  /** Tells once more of a request that another record tells of, for the id of its answer alone. */
+  readonly is_twin?: true
   /** Sums up an unknown number of requests. */
   readonly is_sum?: true
 }

@@ -1,4 +1,12 @@
 import type { Client, MetricMap, RequestMap } from './client.ts'
+import { detailsEvent } from './genai.ts'
+
+/** The conventions' event follows at once. It knows no more, except what the answer calls itself. */
+export const detailsTwin: RequestMap = {
+  ...detailsEvent,
+  needs: ['gen_ai.response.id'],
+  is_twin: true,
+}
 
 /** https://github.com/google-gemini/gemini-cli/blob/main/docs/cli/telemetry.md */
 export const geminiCli: Client = {
@@ -7,8 +15,8 @@ export const geminiCli: Client = {
   scope: /^gemini-cli$/,
   event: /^gemini_cli\./,
   provider: 'google',
-  logs: [apiResponse('gemini_cli.api_response')],
-  // The span and the twins of the conventions have the same tokens once more.
+  logs: [apiResponse('gemini_cli.api_response'), detailsTwin],
+  // The span and the conventions' metrics have the same tokens once more.
   spans: [],
   metrics: [tokenUsage('gemini_cli.token.usage')],
   formula: { input_includes_cache: true, output_includes_reasoning: false },

@@ -1,5 +1,5 @@
 import type { Client } from './client.ts'
-import { apiResponse, tokenUsage } from './gemini-cli.ts'
+import { apiResponse, detailsTwin, tokenUsage } from './gemini-cli.ts'
 import { GENAI_MODEL, GENAI_USAGE } from './genai-names.ts'
 
 /** A fork of Gemini CLI: https://github.com/QwenLM/qwen-code/blob/main/docs/developers/development/telemetry.md */
@@ -9,7 +9,7 @@ export const qwenCode: Client = {
   scope: /^qwen-code$/,
   event: /^qwen[-_]code\./,
   provider: 'qwen',
-  logs: [apiResponse('qwen-code.api_response', 'qwen_code.api_response')],
+  logs: [apiResponse('qwen-code.api_response', 'qwen_code.api_response'), detailsTwin],
   spans: [
     {
       names: ['qwen-code.llm_request', 'qwen_code.llm_request'],

@@ -2,6 +2,7 @@ import { NO_USAGE, type Usage } from '../../usage.ts'
 import {
   type Api,
   type Ask,
+  type BatchRequest,
   capAt,
   countAt,
   isObject,
@@ -24,6 +25,7 @@ const SERVER_TOOL =
 export const messagesApi: Api = {
   name: 'messages',
   readRequest: readMessages,
+  answer_ids: [['message', 'id'], ['id']],
   markers: ['usage'],
   endings: ['"type":"message_stop"', '"type": "message_stop"'],
   createMeter: messagesMeter,
@@ -191,15 +193,16 @@ export const messageBatchApi: Api = {
   ...messagesApi,
   name: 'message_batch',
   readRequest(body) {
-    const models = listAt(body, 'requests').map((one) => textAt(one, 'params', 'model'))
-    const [model = null] = models
+    const requests = listAt(body, 'requests').map(readBatched)
+    const [model = null] = requests.map(({ ask }) => ask.model)
     return {
       ...NO_ASK,
-      model: models.every((one) => one === model) ? model : null,
+      model: requests.every(({ ask }) => ask.model === model) ? model : null,
       passes: null,
       service_tier: 'batch',
       is_background: true,
       estimate: { usage: {}, is_exact: false },
+      batch: { requests },
     }
   },
   caps: [],
@@ -207,15 +210,25 @@ export const messageBatchApi: Api = {
   jobPath: (id) => `/${id}/results`,
 }
 
+function readBatched(one: unknown): BatchRequest {
+  const params = valueAt(one, 'params')
+  const body = isObject(params) ? params : {}
+  const text = JSON.stringify(body)
+  const ask = { ...readMessages(body, text), service_tier: 'standard' }
+  return { ask, body, body_bytes: Buffer.byteLength(text) }
+}
+
 /** Takes the lines of a results file, each with the message of one request of the batch. */
 function batchMeter(): Meter {
   const by_model = new Map<string, Usage>()
+  let has_results = false
   let job: ReturnType<Meter['job']> = null
   return {
     take(value) {
       const id = textAt(value, 'id')
       // The file exists once the batch has ended; the batch itself says nothing of usage.
       if (id && value['type'] === 'message_batch') job = { id, is_over: false }
+      has_results ||= isObject(value['result'])
       const message = valueAt(value, 'result', 'message')
       const usage = valueAt(message, 'usage')
       const model = textAt(message, 'model')
@@ -231,9 +244,11 @@ function batchMeter(): Meter {
         usage,
         service_tier: 'batch',
       }))
-      return first ? { ...first, beside: others } : null
+      if (first) return { ...first, beside: others }
+      // Requests that failed, expired or were cancelled are not billed.
+      return has_results ? { ...NO_READING, service_tier: 'batch' } : null
     },
-    isFinal: () => by_model.size > 0,
+    isFinal: () => has_results,
     job: () => job,
   }
 }

@@ -27,6 +27,7 @@ const MEDIA = /"(?:inlineData|inline_data|fileData|file_data|cachedContent|cache
 export const generateApi: Api = {
   name: 'generate',
   readRequest: readGenerate,
+  answer_ids: [['responseId']],
   markers: ['usageMetadata'],
   endings: [],
   createMeter: generateMeter,
@@ -184,6 +185,7 @@ export const interactionsApi: Api = {
     output_tokens_max: capAt(body, 'generation_config', 'max_output_tokens'),
     is_background: body['background'] === true,
   }),
+  answer_ids: [['interaction', 'id'], ['id']],
   markers: ['usage'],
   endings: ['"event_type":"interaction.completed"'],
   createMeter: interactionsMeter,

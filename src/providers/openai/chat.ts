@@ -42,6 +42,7 @@ export function chatApi(dialect: ChatDialect): Api {
   return {
     name: 'chat',
     readRequest: (body, text) => readChat(body, text),
+    answer_ids: [['id']],
     markers: ['usage', 'x_groq'],
     endings: ['data: [DONE]', 'data:[DONE]'],
     createMeter: () => chatMeter(dialect),

@@ -8,11 +8,9 @@ import {
   type JsonObject,
   listAt,
   type Meter,
-  NO_ASK,
   NO_READING,
   type Reading,
   textAt,
-  valueAt,
 } from '../wire.ts'
 import { readBasics, splitInput } from './chat.ts'
 
@@ -24,6 +22,7 @@ const UNBOUNDED_RESPONSES =
 export const responsesApi: Api = {
   name: 'responses',
   readRequest: readResponses,
+  answer_ids: [['response', 'id'], ['id']],
   markers: ['usage'],
   endings: ['response.completed', 'response.incomplete', 'response.failed'].flatMap((type) => [
     `"type":"${type}"`,
@@ -77,7 +76,8 @@ function readResponses(body: JsonObject, text: string): Ask {
   }
 }
 
-const OVER = ['completed', 'incomplete', 'failed', 'cancelled', 'expired']
+/** Whatever job it is, it changes no more. */
+export const OVER = ['completed', 'incomplete', 'failed', 'cancelled', 'expired']
 
 /** Takes the response itself, or events that carry it; only a finished one has usage. */
 function responsesMeter(): Meter {
@@ -139,50 +139,4 @@ export function readTokens(usage: JsonObject): { usage: Usage; is_consistent: bo
     },
     is_consistent: input.is_consistent,
   }
-}
-
-/** A batch says its usage when it is over, at half price: https://developers.openai.com/api/docs/guides/batch */
-export const batchApi: Api = {
-  ...responsesApi,
-  name: 'batch',
-  readRequest: (body) => ({
-    ...NO_ASK,
-    model: textAt(body, 'model'),
-    // What the lines of the input file ask for is not in this body.
-    passes: null,
-    service_tier: 'batch',
-    is_background: true,
-    estimate: { usage: {}, is_exact: false },
-  }),
-  createMeter: batchMeter,
-  jobPath: (id) => `/${id}`,
-  caps: [],
-}
-
-function batchMeter(): Meter {
-  let latest: Reading | null = null
-  let job: ReturnType<Meter['job']> = null
-  return {
-    take(value) {
-      const id = textAt(value, 'id')
-      const status = textAt(value, 'status')
-      const is_over = status !== null && OVER.includes(status)
-      if (id && valueAt(value, 'object') === 'batch') job = { id, is_over }
-      const usage = value['usage']
-      if (is_over && isObject(usage) && countAt(usage, 'total_tokens') > 0)
-        latest = {
-          ...NO_READING,
-          model: textAt(value, 'model'),
-          service_tier: 'batch',
-          ...withRequests(readTokens(usage), countAt(value, 'request_counts', 'completed')),
-        }
-    },
-    reading: () => latest,
-    isFinal: () => latest !== null,
-    job: () => job,
-  }
-}
-
-function withRequests(counted: ReturnType<typeof readTokens>, requests: number) {
-  return { ...counted, usage: { ...counted.usage, requests: Math.max(requests, 1) } }
 }

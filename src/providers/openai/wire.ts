@@ -1,8 +1,9 @@
 import type { Route, Surface, Wire } from '../wire.ts'
+import { batchApi, filesApi } from './batch.ts'
 import { type ChatDialect, chatApi, completionsApi, OPENAI_CHAT } from './chat.ts'
 import { openaiErrors } from './errors.ts'
 import { embeddingsApi, imagesApi, speechApi, transcriptionApi } from './media.ts'
-import { batchApi, compactApi, responsesApi } from './responses.ts'
+import { compactApi, responsesApi } from './responses.ts'
 
 const ID = '(?<id>[A-Za-z0-9][\\w.-]*)'
 
@@ -50,7 +51,7 @@ export function openaiRoutes(dialect: ChatDialect): Route[] {
     { method: 'POST', path: /^\/moderations$/, rule: 'free' },
     { method: 'GET', path: /^\/models$/, rule: 'free' },
     { method: 'GET', path: /^\/models\/(?<model>[\w@][\w.@:/-]*)$/, rule: 'free' },
-    { method: 'POST', path: /^\/files$/, rule: 'free' },
+    { method: 'POST', path: /^\/files$/, rule: 'told_later', api: filesApi },
     { method: 'GET', path: /^\/files$/, rule: 'free' },
     { method: 'GET', path: new RegExp(`^/files/${ID}(?:/content)?$`), rule: 'free' },
     { method: 'DELETE', path: new RegExp(`^/files/${ID}$`), rule: 'free' },

@@ -1,7 +1,8 @@
 import * as z from 'zod'
 import { UpstreamError } from '../../errors.ts'
+import type { DirectoryEntry } from '../../ledger/bucket.ts'
 import { contractError } from '../pages.ts'
-import type { DirectoryEntry, Get } from '../provider.ts'
+import type { Get } from '../provider.ts'
 import { OptionalText, Text } from '../rows.ts'
 
 export const ID = 'openrouter'

@@ -34,7 +34,7 @@ const admin: AdminApi = {
   async identify(get) {
     await get({ path: '/credits', params: [] })
     const workspace = await findDefaultWorkspace(get)
-    return { id: sha256(ID, workspace ?? 'account').slice(0, 16), name: null }
+    return { id: sha256(ID, workspace ?? 'account').slice(0, 16), name: 'OpenRouter account' }
   },
   reports: [activity],
   listNames,

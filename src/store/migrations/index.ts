@@ -4,6 +4,10 @@ import { up as telemetry } from './0002-telemetry.ts'
 import { up as local } from './0003-local.ts'
 import { up as proxy } from './0004-proxy.ts'
 import { up as budgets } from './0005-budgets.ts'
+import { up as prunedHolds } from './0006-pruned-holds.ts'
+import { up as batchFiles } from './0007-batch-files.ts'
+import { up as connectKind } from './0008-connect-kind.ts'
+import { up as staleDays } from './0009-stale-days.ts'
 
 export type Migration = { readonly name: string; up(db: Kysely<unknown>): Promise<void> }
 
@@ -14,4 +18,8 @@ export const migrations: readonly Migration[] = [
   { name: '0003-local', up: local },
   { name: '0004-proxy', up: proxy },
   { name: '0005-budgets', up: budgets },
+  { name: '0006-pruned-holds', up: prunedHolds },
+  { name: '0007-batch-files', up: batchFiles },
+  { name: '0008-connect-kind', up: connectKind },
+  { name: '0009-stale-days', up: staleDays },
 ]

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { recordEvents } from '../../../src/ledger/record.ts'
 import type { AttributeValue } from '../../../src/otlp/signal.ts'
-import { logRecord, logs, NOW, ns, openBook } from '../telemetry.ts'
+import { catalog, logRecord, logs, NOW, ns, openBook, proxyEvent } from '../telemetry.ts'
 
 const REQUEST = {
   'event.name': 'api_request',
@@ -174,6 +175,47 @@ test('Gemini CLI: thoughts are billed with the output, tool tokens with the inpu
   expect(await entries()).toMatchObject([
     { provider: 'google', uncached: 507, cached: 1_500, output: 150, reasoning: 100 },
   ])
+})
+
+describe('Gemini CLI tells the id of an answer in a twin of its record', () => {
+  const common = { 'session.id': 'g1', 'event.timestamp': '2026-11-20T11:59:00.000Z' }
+  const response = (input: number) =>
+    logRecord('gemini-cli', {
+      ...common,
+      'event.name': 'gemini_cli.api_response',
+      model: 'gemini-2.5-flash',
+      input_token_count: input,
+      output_token_count: 50,
+    })
+  const twin = (input: number, id: string) =>
+    logRecord('gemini-cli', {
+      ...common,
+      'event.name': 'gen_ai.client.inference.operation.details',
+      'gen_ai.operation.name': 'generate_content',
+      'gen_ai.response.id': id,
+      'gen_ai.usage.input_tokens': input,
+      'gen_ai.usage.output_tokens': 50,
+    })
+  const batch = [response(10), twin(10, 'r10'), twin(20, 'r20'), response(20)]
+
+  test('so that each request has its own, and the twin is no request', async () => {
+    const { book, entries } = await openBook()
+    for (const records of [batch, batch.toReversed()]) await book(logs(...records))
+    const rows = await entries()
+    expect(Object.fromEntries(rows.map((row) => [row['uncached'], row['response_id']]))).toEqual({
+      10: 'r10',
+      20: 'r20',
+    })
+  })
+
+  test.each(['before', 'after'])('and what the proxy saw %s is the same request', async (when) => {
+    const { book, db, spend } = await openBook()
+    const forwarded = proxyEvent({ response_id: 'r10', client: 'gemini-cli', input: 10 })
+    if (when === 'before') await recordEvents(db, catalog, [forwarded], NOW)
+    await book(logs(...batch))
+    if (when === 'after') await recordEvents(db, catalog, [forwarded], NOW)
+    expect((await spend()).total).toMatchObject({ requests: 2, input_tokens: 30 })
+  })
 })
 
 describe('the time of a record', () => {
