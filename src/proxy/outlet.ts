@@ -5,6 +5,8 @@ import type { ServerResponse } from 'node:http'
  * end: a provider's events often come several at a time, and each write has its price.
  */
 export type Outlet = {
+  /** The head goes out by itself where nothing comes with it: clients wait for it. */
+  open(): void
   send(bytes: Buffer): void
   /** Without waiting for the turn's end. */
   flush(): void
@@ -14,6 +16,7 @@ export type Outlet = {
 /** `onFull` is told when the client takes less than is sent; `drain` of `outgoing` tells when it goes on. */
 export function createOutlet(outgoing: ServerResponse, onFull: () => void): Outlet {
   let ready: Buffer[] = []
+  let is_opening = false
   function take(): Buffer | undefined {
     const [first] = ready
     const bytes = ready.length > 1 ? Buffer.concat(ready) : first
@@ -22,9 +25,16 @@ export function createOutlet(outgoing: ServerResponse, onFull: () => void): Outl
   }
   function flush(): void {
     const bytes = take()
-    if (bytes && !outgoing.destroyed && !outgoing.write(bytes)) onFull()
+    if (outgoing.destroyed || outgoing.writableEnded) return
+    if (bytes && !outgoing.write(bytes)) onFull()
+    if (!bytes && is_opening) outgoing.flushHeaders()
+    is_opening = false
   }
   return {
+    open() {
+      is_opening = true
+      queueMicrotask(flush)
+    },
     send(bytes) {
       if (ready.push(bytes) === 1) queueMicrotask(flush)
     },

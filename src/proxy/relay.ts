@@ -121,7 +121,7 @@ class Relay implements Dispatcher.DispatchHandler {
       ...(is_stream ? { 'cache-control': 'no-cache', 'x-accel-buffering': 'no' } : {}),
       ...this.#relayed.extra_headers,
     })
-    if (is_stream) this.#outgoing.flushHeaders()
+    if (is_stream) this.#outlet.open()
   }
 
   #addEvent(bytes: Buffer, value: JsonObject | null): void {
