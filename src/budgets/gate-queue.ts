@@ -21,8 +21,6 @@ export type GateQueue = {
 }
 
 const BATCH_MAX = 512
-/** How many turns of the event loop are gathered. */
-const TURNS = 3
 /** How long an admission waits for a locked store before it is refused. */
 const ADMIT_WAIT_MS = 2_000
 /** How long an answer is held back for its booking; after that it is booked behind its back. */
@@ -84,13 +82,8 @@ function schedule(queue: Queue): void {
     flush(queue)
     schedule(queue)
   }
-  if (queue.retry_ms === 0) afterTurns(TURNS, next)
+  if (queue.retry_ms === 0) setImmediate(next)
   else setTimeout(next, queue.retry_ms)
-}
-
-/** Where nothing else is to do a turn takes microseconds; where much is, more comes together. */
-function afterTurns(turns: number, next: () => void): void {
-  setImmediate(turns > 1 ? () => afterTurns(turns - 1, next) : next)
 }
 
 function flush(queue: Queue): void {
