@@ -104,18 +104,22 @@ function nowOf(queue: Queue): number {
   return queue.last_now
 }
 
-/** Where no blocking budget binds there is nothing to write. */
+/** Where no blocking budget binds there is nothing to write; what was known of that may be old. */
 function passFree(queue: Queue, one: Waiting): boolean {
-  const { operation } = one
-  if (operation.kind !== 'admit') return false
-  const now = nowOf(queue)
-  const { subject } = operation.request
-  if (peek(queue.till, subject, now)) return false
-  // As far as was known: others may have made a budget since.
-  refresh(queue.till, now)
-  if (peek(queue.till, subject, now)) return false
+  if (isBound(queue, one)) return false
+  refresh(queue.till, nowOf(queue))
+  return passKnownFree(queue, one)
+}
+
+function passKnownFree(queue: Queue, one: Waiting): boolean {
+  if (isBound(queue, one)) return false
   end(one, { kind: 'admitted', hold_id: null, remaining_nanos: null })
   return true
+}
+
+function isBound(queue: Queue, { operation }: Waiting): boolean {
+  if (operation.kind !== 'admit') return true
+  return peek(queue.till, operation.request.subject, nowOf(queue)) !== undefined
 }
 
 function end(one: Waiting, result: Admission | undefined): void {
@@ -148,7 +152,7 @@ function waitFor(queue: Queue, error: unknown): void {
   queue.retry_ms = Math.min(RETRY_MS_MAX, queue.retry_ms * 2 || 1)
   const now = queue.clock.wallNow()
   for (const one of queue.waiting) {
-    if (one.is_done || passFree(queue, one)) continue
+    if (one.is_done || passKnownFree(queue, one)) continue
     const waited_ms = now - one.since
     if (one.operation.kind !== 'admit') {
       if (waited_ms >= SETTLE_WAIT_MS) one.answer.resolve(undefined)

@@ -24,7 +24,7 @@ export type GateParts = {
 
 /**
  * Opens the gate on a connection of its own. What comes in one turn of the event loop is one
- * transaction: a hold is on disk when `admit` returns, an entry is committed when `settle` does.
+ * transaction: a hold is committed when `admit` returns, an entry when `settle` does.
  * A store that is locked or full denies what a blocking budget binds, and lets the rest through; their
  * bookings wait in memory.
  */

@@ -18,25 +18,37 @@ export function openWalSync(path: string, onError: (error: Error) => void): WalS
   const file = openSync(`${path}-wal`, 'r+')
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> | undefined
+  /** What was committed since the last one began is not in it. */
+  let is_wanted = false
+
+  function soon(): void {
+    is_wanted = true
+    if (!running) timer ??= setTimeout(start, WITHIN_MS)
+  }
+
+  function start(): void {
+    timer = undefined
+    is_wanted = false
+    running = sync().then(() => {
+      running = undefined
+      if (is_wanted) soon()
+    })
+  }
 
   function sync(): Promise<void> {
-    running = new Promise((resolve) => {
+    return new Promise((resolve) => {
       fdatasync(file, (error) => {
-        timer = undefined
         if (error) onError(error)
         resolve()
       })
     })
-    return running
   }
 
   return {
-    soon() {
-      timer ??= setTimeout(() => void sync(), WITHIN_MS)
-    },
+    soon,
     async close() {
-      clearTimeout(timer)
       await running
+      clearTimeout(timer)
       await sync()
       await new Promise<void>((resolve) => close(file, () => resolve()))
     },
