@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Pool } from 'undici'
 import type { Subject } from '../budgets/admission.ts'
 import { MINUTE_MS } from '../clock.ts'
-import { newId } from '../ids.ts'
+import { newOrderedId } from '../ids.ts'
 import { isKeyProblem, type ProxyKey } from '../keys/proxy-key.ts'
 import { findBatchFile } from '../ledger/batch-file.ts'
 import type { UsageEvent } from '../ledger/event.ts'
@@ -39,7 +39,7 @@ export async function exchange(
   outgoing: ServerResponse,
 ): Promise<void> {
   const now = proxy.deps.clock.now()
-  const key = await authenticate(proxy, target, incoming, now)
+  const key = authenticate(proxy, target, incoming, now)
   proxy.limiter.admit(key, now)
   try {
     const knows_usage = !proxy.without_usage_option.has(target.provider)
@@ -53,12 +53,12 @@ export async function exchange(
   }
 }
 
-async function authenticate(
+function authenticate(
   { deps }: ProxyState,
   target: Target,
   incoming: IncomingMessage,
   now: number,
-): Promise<ProxyKey> {
+): ProxyKey {
   const credential = findCredential(incoming, target.query)
   if (credential.kind !== 'one')
     throw new Refusal(
@@ -67,7 +67,7 @@ async function authenticate(
         ? 'No key was sent. Outlay wants a wrapped key: olk_….'
         : 'Several different keys were sent. Send one wrapped key.',
     )
-  const key = await deps.resolveKey(credential.text, now)
+  const key = deps.resolveKey(credential.text, now)
   if (isKeyProblem(key))
     throw new Refusal(key.problem === 'unknown' ? 'key_unknown' : 'key_revoked', key.message)
   if (!key.providers.includes(target.provider))
@@ -83,34 +83,28 @@ type Sockets = { incoming: IncomingMessage; outgoing: ServerResponse; now: numbe
 async function forward(proxy: ProxyState, prepared: Prepared, sockets: Sockets): Promise<void> {
   const { deps } = proxy
   const { target, key } = prepared
-  const secret = await deps.upstreamKey(target.provider, key)
+  const secret = deps.upstreamKey(target.provider, key)
   if (!secret)
     throw new Refusal(
       'upstream_key_refused',
       `Outlay holds no key for ${target.provider}. Connect one: outlay connect ${target.provider} --kind inference.`,
     )
-  const catalog = await deps.catalog()
+  const catalog = deps.catalog()
   const about = attribute(sockets.incoming.headers, prepared.ask, key)
-  const id = newId('req')
-  const bound = prepared.rule === 'metered' ? await boundOf(prepared, catalog, sockets.now) : null
+  const id = newOrderedId('req', sockets.now)
+  const bound = prepared.ask.batch
+    ? await boundOfBatch(prepared, catalog, sockets.now)
+    : boundOf(prepared, catalog, sockets.now)
   if (bound) proxy.limiter.addTokens(key, bound.input_tokens + bound.output_tokens, sockets.now)
   const admitted = await admit(proxy, prepared, { id, about, bound, now: sockets.now })
   const event = eventOf(prepared, { id, about, now: sockets.now })
-  const upload = await readUpload(prepared, catalog, sockets.now)
+  const lines = prepared.api?.readUpload?.(prepared.body.value)
+  const upload = lines ? await readBatchFile(catalog, lines, placeOf(prepared, sockets.now)) : null
   await send(proxy, prepared, { admitted, event, secret, catalog, upload, ...sockets })
 }
 
-async function boundOf(
-  { target, ask, body, file }: Prepared,
-  catalog: Catalog,
-  at: number,
-): Promise<Bound | null> {
-  if (ask.model === null) return null
-  if (ask.batch) {
-    if (!('requests' in ask.batch)) return file && boundOfFile(catalog, file, at)
-    const place = { provider: target.provider, at, limitsOf: target.surface.limitsOf }
-    return (await boundBatch(catalog, ask.batch.requests, place))?.bound ?? null
-  }
+function boundOf({ target, rule, ask, body }: Prepared, catalog: Catalog, at: number) {
+  if (rule !== 'metered' || ask.model === null) return null
   return boundRequest(catalog, {
     provider: target.provider,
     model: ask.model,
@@ -122,11 +116,20 @@ async function boundOf(
   })
 }
 
-async function readUpload({ api, body, target }: Prepared, catalog: Catalog, at: number) {
-  const lines = api?.readUpload?.(body.value)
-  if (!lines) return null
-  const place = { provider: target.provider, at, limitsOf: target.surface.limitsOf }
-  return readBatchFile(catalog, lines, place)
+async function boundOfBatch(
+  prepared: Prepared,
+  catalog: Catalog,
+  at: number,
+): Promise<Bound | null> {
+  const { rule, ask, file } = prepared
+  if (rule !== 'metered' || ask.model === null || !ask.batch) return null
+  if (!('requests' in ask.batch)) return file && boundOfFile(catalog, file, at)
+  const place = placeOf(prepared, at)
+  return (await boundBatch(catalog, ask.batch.requests, place))?.bound ?? null
+}
+
+function placeOf({ target }: Prepared, at: number) {
+  return { provider: target.provider, at, limitsOf: target.surface.limitsOf }
 }
 
 type Charged = { id: string; about: Attribution; now: number }
@@ -262,7 +265,11 @@ async function sendOnce(
       if (!isOptionRefused(deps, prepared, outcome.status, text)) return false
       await settle(
         deps,
-        { ...booking, event: { ...event, id: newId('req') }, hold_id: null },
+        {
+          ...booking,
+          event: { ...event, id: newOrderedId('req', event.occurred_at) },
+          hold_id: null,
+        },
         outcome,
       )
       return true
