@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Pool } from 'undici'
 import type { Subject } from '../budgets/admission.ts'
 import { MINUTE_MS } from '../clock.ts'
 import { newOrderedId } from '../ids.ts'
@@ -241,7 +240,9 @@ async function sendOnce(
     headers: requestHeaders(incoming, target.surface.account_headers, credential),
     body: bytes.length > 0 ? bytes : null,
   }
-  const how = await relay((handler) => dispatch(pool, options, handler), outgoing, {
+  const dispatch = (handler: Parameters<typeof pool.dispatch>[1]) =>
+    void pool.dispatch(options, handler)
+  const how = await relay(dispatch, outgoing, {
     provider_name: target.provider,
     surface: target.surface,
     api,
@@ -293,12 +294,4 @@ function isOptionRefused(
   if (!adds_usage || status !== 400 || !text.includes('stream_options')) return false
   const is_official = providers.some(({ id }) => id === target.provider)
   return !is_official && body.value['stream_options'] === undefined
-}
-
-function dispatch(
-  pool: Pool,
-  options: Parameters<Pool['dispatch']>[0],
-  handler: Parameters<Pool['dispatch']>[1],
-): void {
-  pool.dispatch(options, handler)
 }
