@@ -84,8 +84,9 @@ async function expectTruth(assistant: Assistant, { has_telemetry, through_proxy 
   expect(counted.map(({ bill }) => bill).sort(byText)).toEqual(billed.map(billOf).sort(byText))
   expect(counted.map(({ model }) => model).sort()).toEqual(billed.map(({ model }) => model).sort())
   expectSeen(entries, { client, has_telemetry, through_proxy, requests: billed.length })
-  const { total } = await outlay.askSpend()
-  expect(total).toMatchObject(sumOf(billed))
+  expect((await outlay.askSpend()).total).toMatchObject(sumOf(billed))
+  expect(await outlay.importLogs()).toBe(0)
+  expect((await outlay.askSpend()).total).toMatchObject(sumOf(billed))
   expect(outlay.readFiles()).not.toMatch(/planted-prompt|sk-real|AIza-real/)
 }
 
