@@ -1,11 +1,12 @@
 import type { FolderEnv } from '../config.ts'
 import type { UsageEvent } from '../ledger/event.ts'
+import { withForwardedIds } from '../ledger/forwarded.ts'
 import { recordEvents } from '../ledger/record.ts'
 import { reviseEvents } from '../ledger/replacement.ts'
 import type { Catalog } from '../pricing/catalog.ts'
 import { priceUsage } from '../pricing/price.ts'
 import type { Db } from '../store/schema.ts'
-import type { ClientId } from './client.ts'
+import { type ClientId, SESSIONLESS } from './client.ts'
 import type { ProjectNames } from './project.ts'
 
 export type ImportDeps = {
@@ -60,11 +61,20 @@ export async function bookEvents(
   if (events.length === 0) return
   const { fresh, revised } = await reviseEvents(db, events)
   const counted = known ? await reviseEvents(known, fresh) : { fresh, revised }
-  const priced = [...fresh, ...revised].map((event) => withOwnPrice(catalog, event))
+  const identified = await identifyForwarded(db, [...fresh, ...revised])
+  const priced = identified.map((event) => withOwnPrice(catalog, event))
   await recordEvents(db, catalog, priced, now())
   counts.requests += counted.fresh.length
   counts.requests_revised += counted.revised.length
   counts.repeats += events.length - counted.fresh.length - counted.revised.length
+}
+
+/** The proxy may have forwarded the same requests: others are matched by their session. */
+async function identifyForwarded(db: Db, events: readonly UsageEvent[]): Promise<UsageEvent[]> {
+  const { sessionless = [], others = [] } = Object.groupBy(events, ({ client }) =>
+    SESSIONLESS.has(client) ? 'sessionless' : 'others',
+  )
+  return [...others, ...(await withForwardedIds(db, sessionless))]
 }
 
 /** A log has all that a price depends on, so what the client reckoned counts only where we know none. */

@@ -4,6 +4,9 @@ import type { UsageEvent } from '../ledger/event.ts'
 export const CLIENT_IDS = ['claude-code', 'codex', 'gemini-cli', 'opencode'] as const
 export type ClientId = (typeof CLIENT_IDS)[number]
 
+/** Those whose requests do not say of which session they are, so that the proxy cannot know it. */
+export const SESSIONLESS: ReadonlySet<string | null> = new Set(['gemini-cli'])
+
 /** A coding assistant that keeps its sessions in files. */
 export type LocalClient = {
   readonly id: ClientId

@@ -55,11 +55,13 @@ type Assistant = {
   readonly provider: 'openai' | 'google'
   readonly program: string | null
   readonly replies: readonly ({ readonly path?: string } & Readonly<Record<string, unknown>>)[]
+  /** Models whose requests the client keeps no log of. */
+  readonly unlogged?: RegExp
   run(started: Started): Promise<string>
 }
 
-/** Runs a client as `outlay env` says, and compares what is booked with what was billed. */
-async function expectTruth(assistant: Assistant, { has_telemetry, through_proxy }: Way) {
+/** Runs a client as `outlay env` says, beside an Outlay of its own. */
+async function runAssistant(assistant: Assistant, { has_telemetry, through_proxy }: Way) {
   const { client, provider, program, replies, run } = assistant
   for (const reply of replies)
     await upstream.control('fault', { path: 'responses|enerateContent', times: 1, ...reply })
@@ -78,15 +80,35 @@ async function expectTruth(assistant: Assistant, { has_telemetry, through_proxy 
   })
   const billed = (await upstream.rows()).filter(isBilled)
   expect(billed).toHaveLength(replies.length)
-  const source = has_telemetry ? 'otlp' : 'proxy'
-  const entries = await outlay.waitForEntries(source, billed.length)
+  return { outlay, billed }
+}
+
+/** What counts is what was billed, request by request and class by class. */
+function expectBilled(entries: readonly Entry[], billed: readonly UpstreamRow[]): void {
   const counted = entries.filter(({ superseded_by }) => superseded_by === null)
   expect(counted.map(({ bill }) => bill).sort(byText)).toEqual(billed.map(billOf).sort(byText))
   expect(counted.map(({ model }) => model).sort()).toEqual(billed.map(({ model }) => model).sort())
-  expectSeen(entries, { client, has_telemetry, through_proxy, requests: billed.length })
-  const { total } = await outlay.askSpend()
-  expect(total).toMatchObject(sumOf(billed))
+}
+
+async function expectTruth(assistant: Assistant, way: Way) {
+  const { outlay, billed } = await runAssistant(assistant, way)
+  const source = way.has_telemetry ? 'otlp' : 'proxy'
+  const entries = await outlay.waitForEntries(source, billed.length)
+  expectBilled(entries, billed)
+  expectSeen(entries, { ...way, client: assistant.client, requests: billed.length })
+  expect((await outlay.askSpend()).total).toMatchObject(sumOf(billed))
+  expect(await outlay.importLogs()).toBe(0)
+  expect((await outlay.askSpend()).total).toMatchObject(sumOf(billed))
   expect(outlay.readFiles()).not.toMatch(/planted-prompt|sk-real|AIza-real/)
+}
+
+/** Nothing is set, and only what the client leaves on disk is read. */
+async function expectOwnLog(assistant: Assistant) {
+  const way = { has_telemetry: false, through_proxy: false }
+  const { outlay, billed } = await runAssistant(assistant, way)
+  expect(await outlay.importLogs()).toBe(0)
+  const logged = billed.filter(({ model }) => !assistant.unlogged?.test(model ?? ''))
+  expectBilled(await outlay.waitForEntries('local_log', logged.length), logged)
 }
 
 type Seen = Way & { readonly client: string; readonly requests: number }
@@ -151,6 +173,8 @@ describe.skipIf(codex === null)('Codex CLI, as outlay env codex says', () => {
 
   test.each(WAYS)('by %s: the ledger is what was billed', (_, way) => expectTruth(assistant, way))
 
+  test('by its own log: the ledger is what was billed', () => expectOwnLog(assistant))
+
   test('with every signal on, in JSON, the tokens told four times count once', () =>
     expectTruth(
       { ...assistant, run: (started) => runCodex(withSignals(started)) },
@@ -180,8 +204,11 @@ describe.skipIf(gemini === null)('Gemini CLI, as outlay env gemini-cli says', ()
     provider: 'google',
     program: gemini,
     replies: GEMINI_REPLIES,
+    unlogged: /flash-lite/,
     run: runGemini,
   }
 
   test.each(WAYS)('by %s: the ledger is what was billed', (_, way) => expectTruth(assistant, way))
+
+  test('by its own log: the ledger is what was billed', () => expectOwnLog(assistant))
 })

@@ -45,9 +45,7 @@ export async function installClient(name: keyof typeof PACKAGES): Promise<string
     renameSync(fresh, folder)
     return program
   } catch (error) {
-    const [reason] = String((error as Error).message)
-      .split('\n')
-      .slice(-2)
+    const [, reason = 'npm said nothing'] = String((error as Error).message).split('\n')
     console.warn(`skipped: ${wanted} could not be installed (${reason})`)
     return null
   } finally {

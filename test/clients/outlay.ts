@@ -52,6 +52,8 @@ export async function startOutlay({ base_urls }: Upstream) {
       const args = ['keys', 'create', 'ci', '--json', '--providers', provider]
       return JSON.parse((await runProgram(args, env)).stdout).key
     },
+    /** Reads the session logs that the client has left in its home folder. */
+    importLogs: async () => (await runProgram(['import', 'all'], env)).code,
     /** Entries with usage, once there are so many of a source, or after some time. */
     async waitForEntries(source: Entry['source'], count: number): Promise<Entry[]> {
       for (const until = Date.now() + WAIT_MS; ; ) {
@@ -72,7 +74,7 @@ export async function startOutlay({ base_urls }: Upstream) {
 }
 
 export type Entry = {
-  readonly source: 'otlp' | 'proxy'
+  readonly source: 'otlp' | 'proxy' | 'local_log'
   readonly signal: 'logs' | 'spans' | null
   readonly client: string
   readonly model: string
