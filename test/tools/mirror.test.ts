@@ -90,7 +90,14 @@ async function connect({ app }: ToolApp, provider: string, base_url: string): Pr
 }
 
 async function nameWorkspace({ app }: ToolApp, connection_id: string, id: string, name: string) {
-  const entry = { connection_id, kind: 'workspace', id, name, is_default: 0, observed_at: NOW } as const
+  const entry = {
+    connection_id,
+    kind: 'workspace',
+    id,
+    name,
+    is_default: 0,
+    observed_at: NOW,
+  } as const
   await app.db.insertInto('directory_entry').values(entry).execute()
 }
 
