@@ -157,7 +157,8 @@ function boundaryOf(type: string): string | undefined {
 
 /** The text fields of a form, and its files with their sizes. */
 function parseForm(bytes: Buffer, boundary: string): JsonObject {
-  const fields: { [name: string]: unknown } = {}
+  // Without a prototype: a field may have any name.
+  const fields: { [name: string]: unknown } = Object.create(null)
   const mark = Buffer.from(`--${boundary}`)
   let at = bytes.indexOf(mark)
   while (at >= 0) {
