@@ -1,15 +1,13 @@
-import { setFlagsFromString } from 'node:v8'
 import type { App } from './app.ts'
 import { createGate } from './budgets/gate.ts'
 import { openKeyring } from './keys/keyring.ts'
 import { type ProxyRoute, proxyRoute } from './proxy/route.ts'
+import { growYoungHeap } from './young-heap.ts'
 
 /** The proxy with its keys, its budgets and the ledger of an open program. */
 export async function openProxy(app: App): Promise<ProxyRoute> {
   const { db, clock, log, providers, config } = app
-  // Of what a request makes, little outlives it: with room for all that run at a time, garbage costs
-  // nothing, while in the small space of the program's start much of it would have to be copied.
-  setFlagsFromString('--semi-space-growth-factor=2')
+  const young_heap = growYoungHeap()
   const keyring = openKeyring(app)
   const gate = await createGate(app)
   const catalog = await app.catalog()
@@ -31,6 +29,7 @@ export async function openProxy(app: App): Promise<ProxyRoute> {
       await close()
       await gate.close()
       keyring.close()
+      young_heap.close()
     },
   }
 }

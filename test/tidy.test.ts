@@ -34,6 +34,7 @@ const KERNEL = [
   'secret',
   'usage',
   'version',
+  'young-heap',
 ]
 const ENTRANCES = [
   'app',
