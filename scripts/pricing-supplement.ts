@@ -28,6 +28,13 @@ export type Supplement = {
     units: Partial<Record<Unit, { usd: string; per: number }>>
     source: string
   }[]
+  /** Fees of a provider's tools that depend on the model; they are the same in every tier. */
+  fees: {
+    provider: string
+    models: string
+    units: Partial<Record<Unit, { usd: string; per: number }>>
+    source: string
+  }[]
   unpriced: {
     provider: string
     models: string[]
@@ -64,17 +71,29 @@ export function supplementRules(
     scaleRules(geo, model, [...standard, ...tiers], { geo: geo.inference_geo }),
   )
   const ignores_geo = geos.length > 0 && placed.length === 0
-  return { ...(ignores_geo ? { ignores_geo } : {}), rules: [...standard, ...tiers, ...placed] }
+  const rules = [...standard, ...tiers, ...placed].map((rule) =>
+    addFees(provider, model, rule, supplement),
+  )
+  return { ...(ignores_geo ? { ignores_geo } : {}), rules }
 }
 
 /** Prices of a provider's tools, whatever the model. */
 export function toolData({ provider, units, source }: Supplement['tools'][number]): ModelData {
+  return { provider, model: '', names: [''], rules: [{ units: unitPrices(units), source }] }
+}
+
+function unitPrices(units: Supplement['tools'][number]['units']): NonNullable<RuleData['units']> {
   const entries = Object.entries(units).map(([unit, { usd, per }]) => [unit, [exact(usd, 12), per]])
+  return Object.fromEntries(entries)
+}
+
+function addFees(provider: string, model: string, rule: RuleData, { fees }: Supplement): RuleData {
+  if (!rule.prices) return rule
+  const own = fees.filter((fee) => fee.provider === provider && new RegExp(fee.models).test(model))
+  if (own.length === 0) return rule
   return {
-    provider,
-    model: '',
-    names: [''],
-    rules: [{ units: Object.fromEntries(entries), source }],
+    ...rule,
+    units: Object.assign({}, rule.units, ...own.map(({ units }) => unitPrices(units))),
   }
 }
 

@@ -75,7 +75,16 @@ function formatBudget(budget: BudgetAnswer['budgets'][number]): string {
     budget.passed_percent !== undefined && budget.passed_at !== undefined
       ? `; passed ${budget.passed_percent} % at ${budget.passed_at.slice(0, 16)}Z`
       : ''
-  return `- ${name}${member ? ` (${member})` : ''}: ${money(spent_usd)} spent${held} of ${money(limit_usd)} (${budget.used_percent} %), ${money(remaining_usd)} left${reset}${unsure}${out}${passed}. ${STATE[state]}${action === 'block' ? ' Blocks.' : ' Only tells.'}`
+  return `- ${name}${member ? ` (${member})` : ''}: ${money(spent_usd)} spent${held} of ${money(limit_usd)} (${budget.used_percent} %), ${money(remaining_usd)} left${reset}${unsure}${out}${passed}${formatMirror(budget)}. ${STATE[state]}${action === 'block' ? ' Blocks.' : ' Only tells.'}`
+}
+
+function formatMirror(budget: BudgetAnswer['budgets'][number]): string {
+  const { provider_limit_usd: own, provider_limit_drift_usd: drift } = budget
+  if (own === undefined) return ''
+  if (own === null || !drift) return "; the provider's own limit is gone"
+  const was = nanosFromUsd(own) - nanosFromUsd(drift)
+  const same = nanosFromUsd(drift) === 0n ? '' : `, and ${formatUsd(was)} was set`
+  return `; the provider's own limit is ${money(own)} a month${same}`
 }
 
 const STATE = { ok: '', near: 'Near its limit.', exhausted: 'Used up.' } as const

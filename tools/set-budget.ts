@@ -7,6 +7,7 @@ export default defineTool({
   name: 'set_budget',
   title: 'Set budget',
   effect: 'delete',
+  open_world: true,
   description:
     'Creates a budget, or changes or removes the one named in budget. block stops proxied requests before they exceed it; notify only tells. Removing takes two calls.',
   input: {
@@ -23,6 +24,10 @@ export default defineTool({
     thresholds: z.array(z.number()).optional().describe('Percents; default 50 80 100.'),
     timezone: z.string().optional(),
     week_start: z.number().optional().describe('1 is Monday.'),
+    mirror: z
+      .boolean()
+      .optional()
+      .describe("Also set, or with false remove, the provider's own monthly limit."),
     remove: z.boolean().optional(),
     plan_id: z.string().optional().describe('From the first call.'),
   },
@@ -36,9 +41,12 @@ export default defineTool({
     spent_usd: Usd,
     remaining_usd: Usd,
   },
-  async handle(args, { app, actor }) {
+  async handle({ mirror, ...args }, { app, actor }) {
     const { setBudget } = await import('../src/budgets/request.ts')
-    const { state, effect, plan_id, budget } = await setBudget(app, args, actor)
+    const { state, effect: done, plan_id, budget } = await setBudget(app, args, actor)
+    const { mirrorAs } = await import('../src/jobs/mirror.ts')
+    const mirrored = await mirrorAs(app, { state, id: budget.id, mirror, actor })
+    const effect = [done, mirrored].filter(Boolean).join(' ')
     const { id, name, limit_usd, spent_usd, remaining_usd } = budget
     const plan = plan_id === null ? {} : { plan_id }
     return { state, effect, ...plan, id, name, limit_usd, spent_usd, remaining_usd }

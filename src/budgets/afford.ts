@@ -1,7 +1,7 @@
 import { DAY_MS } from '../clock.ts'
 import { rankByDistance } from '../closest.ts'
 import { UserError } from '../errors.ts'
-import { type Nanos, usdFromNanos } from '../money.ts'
+import { formatUsd, type Nanos, usdFromNanos } from '../money.ts'
 import type { Catalog } from '../pricing/catalog.ts'
 import { listModels, suggestModels } from '../pricing/match.ts'
 import { priceUsage } from '../pricing/price.ts'
@@ -9,6 +9,7 @@ import { nanos } from '../store/columns.ts'
 import type { Db } from '../store/schema.ts'
 import { NO_USAGE, type Usage } from '../usage.ts'
 import type { Subject } from './admission.ts'
+import { countFitting, heldUsage } from './foresee.ts'
 import type { BudgetUse } from './report.ts'
 import { scopeMatcher } from './scope.ts'
 
@@ -68,19 +69,20 @@ export async function judgeAffordable(
   const binding = listBinding(uses, { ...question.subject, provider, model })
   const tightest = binding[0]
   const cost = estimate.high
-  const is_over = cost !== null && binding.some(({ rest }) => cost > rest)
-  const rest = tightest?.rest ?? null
+  const held = priceOf(catalog, { ...estimate, usage: heldUsage(estimate.usage), now }) ?? cost
+  const needs = ({ action }: Bound) => (action === 'block' ? held : cost)
+  const over = binding.find((one) => (needs(one) ?? 0n) > one.rest)
   return {
-    verdict: cost === null ? 'unknown' : is_over ? 'no' : 'yes',
+    verdict: cost === null ? 'unknown' : over ? 'no' : 'yes',
     model,
     provider,
     expected_usd: usdOf(estimate.expected),
     high_usd: usdOf(cost),
     basis: estimate.basis,
-    requests_left: cost === null || cost === 0n || rest === null ? null : Number(rest / cost),
+    requests_left: tightest ? countFitting(tightest.rest, cost, needs(tightest)) : null,
     bound_by: binding.map(({ name }) => name),
     cheaper: await listCheaper(db, catalog, estimate, now),
-    reason: reasonOf(cost, tightest, is_over),
+    reason: reasonOf(cost, over ?? tightest, over ? held : null),
   }
 }
 
@@ -98,15 +100,15 @@ function listBinding(uses: readonly BudgetUse[], subject: Subject): Bound[] {
   return bound.sort((a, b) => (a.rest < b.rest ? -1 : a.rest > b.rest ? 1 : 0))
 }
 
-function reasonOf(cost: Nanos | null, tightest: Bound | undefined, is_over: boolean): string {
+function reasonOf(cost: Nanos | null, tightest: Bound | undefined, over: Nanos | null): string {
   if (cost === null)
     return 'No price is known for this model; where a blocking budget binds, such a request is refused.'
   if (!tightest) return 'No budget binds.'
   const { name, rest, action } = tightest
-  if (!is_over) return `"${name}" leaves $${usdFromNanos(rest)}.`
+  if (over === null) return `"${name}" leaves ${formatUsd(rest)}.`
   return action === 'block'
-    ? `"${name}" leaves $${usdFromNanos(rest)}: the proxy would refuse it.`
-    : `"${name}" leaves $${usdFromNanos(rest)}; it only tells, so the request would go through.`
+    ? `"${name}" leaves ${formatUsd(rest)}, and the proxy holds about ${formatUsd(over)} until the cost is known: it would refuse it.`
+    : `"${name}" leaves ${formatUsd(rest)}; it only tells, so the request would go through.`
 }
 
 async function estimateRequest(

@@ -55,7 +55,9 @@ export async function answerBudgets(
       ? await listBudgetUses(db, now)
       : [await findBudgetUse(db, await getBudget(db, question.budget), now)]
   const afford = await judge(parts, question, uses, now)
-  const shown = afford ? uses.filter((use) => afford.bound_by.includes(use.budget.name)) : uses
+  const shown = afford
+    ? uses.filter(({ budget }) => afford.bound_by.includes(budget.name))
+    : await listBinding(db, question, uses)
   const reports = shown
     .map((use) => describeUse(use, now))
     .sort((a, b) => b.used_percent - a.used_percent)
@@ -70,6 +72,18 @@ export async function answerBudgets(
     as_of: isoTime(now),
     has_more: rest > 0,
   }
+}
+
+/** Of a key, a user or tags: the budgets that their requests are charged to, whatever the model. */
+async function listBinding(
+  db: Db,
+  question: BudgetQuestion,
+  uses: readonly BudgetUse[],
+): Promise<readonly BudgetUse[]> {
+  const { wrapped_key, user, tags } = question
+  if (wrapped_key === undefined && user === undefined && tags === undefined) return uses
+  const subject = await subjectOf(db, question)
+  return uses.filter(({ budget }) => scopeMatcher(budget.scope)(subject) !== undefined)
 }
 
 async function judge(

@@ -6,6 +6,7 @@ import { nanos } from '../store/columns.ts'
 import type { Db } from '../store/schema.ts'
 import type { Budget } from './budget.ts'
 import { listBudgets } from './budget.ts'
+import { findMirror, type Mirror, nanosOfCents } from './mirror.ts'
 import { sumNoticed } from './noticed.ts'
 import { hasMembers, scopeMatcher } from './scope.ts'
 import { type SubjectRow, subjectOf } from './spent.ts'
@@ -27,6 +28,7 @@ export type BudgetUse = {
   readonly uses: readonly Use[]
   /** Thresholds that were recorded as passed in the window, under the limit of today. */
   readonly crossed: readonly Crossed[]
+  readonly mirror: Mirror | undefined
 }
 
 export type Crossed = { readonly member: string; readonly percent: number; readonly at: number }
@@ -56,6 +58,11 @@ export type BudgetReport = {
   readonly uncertain_usd?: string
   readonly at_this_rate_usd: string | null
   readonly runs_out_at: string | null
+  /** The provider's own monthly limit that mirrors this one, as it was last seen; null: it is gone. */
+  readonly provider_limit_usd?: string | null
+  /** How much it is above what was set there; below 0 under it. Null where it is gone. */
+  readonly provider_limit_drift_usd?: string | null
+  readonly provider_limit_seen_at?: string
   /** What `spent_usd` counts. */
   readonly counts: string
 }
@@ -81,7 +88,7 @@ export async function findBudgetUse(db: Db, budget: Budget, now: number): Promis
 }
 
 export function describeUse(
-  { budget, window, uses, crossed }: BudgetUse,
+  { budget, window, uses, crossed, mirror }: BudgetUse,
   now: number,
 ): BudgetReport {
   const use = uses[0] ?? NO_USE
@@ -110,10 +117,22 @@ export function describeUse(
     resets_at: window.end === null ? null : isoTime(window.end),
     ...(use.uncertain_nanos > 0n ? { uncertain_usd: usdFromNanos(use.uncertain_nanos) } : {}),
     ...rate,
+    ...mirrorOf(mirror),
     counts:
       budget.action === 'block'
         ? 'requests through the proxy; a request that goes around it is not stopped and not counted'
         : 'all sources, as get_spend counts them',
+  }
+}
+
+function mirrorOf(mirror: Mirror | undefined) {
+  if (!mirror) return {}
+  const { set_cents, seen_cents, seen_at } = mirror
+  const usd = (cents: number) => usdFromNanos(nanosOfCents(cents))
+  return {
+    provider_limit_usd: seen_cents === null ? null : usd(seen_cents),
+    provider_limit_drift_usd: seen_cents === null ? null : usd(seen_cents - set_cents),
+    provider_limit_seen_at: isoTime(seen_at),
   }
 }
 
@@ -174,6 +193,7 @@ async function useOf(
     window,
     uses: ordered.length > 0 ? ordered.slice(0, MEMBERS_MAX) : [NO_USE],
     crossed: await listCrossed(db, budget, window),
+    mirror: await findMirror(db, budget.id),
   }
 }
 

@@ -1,10 +1,12 @@
 import { answerBudgets, type BudgetAnswer } from '../budgets/answer.ts'
 import { type BudgetRequest, dropBudget, setBudget } from '../budgets/request.ts'
 import { UserError } from '../errors.ts'
+import { mirrorAs } from '../jobs/mirror.ts'
 import { formatUsd, nanosFromUsd } from '../money.ts'
 import { type Command, type CommandArgs, type CommandContext, UsageError } from './command.ts'
 
-const USAGE = 'list | create | change <budget> | remove <budget> --yes | check [<budget>]'
+const USAGE =
+  'list | create [--mirror] | change <budget> [--no-mirror] | remove <budget> --yes | check [<budget>]'
 const SHOWN_MAX = 100
 
 export const budgets: Command = {
@@ -26,6 +28,8 @@ export const budgets: Command = {
     'output-tokens': { type: 'string' },
     session: { type: 'string' },
     key: { type: 'string' },
+    mirror: { type: 'boolean' },
+    'no-mirror': { type: 'boolean' },
     yes: { type: 'boolean' },
     json: { type: 'boolean' },
   },
@@ -59,9 +63,13 @@ async function set(
     week_start: numberOf(values, 'week-start'),
     thresholds: text('thresholds')?.split(',').map(Number),
   }
-  const outcome = await setBudget(await openApp(), request, 'cli')
-  if (values['json'] === true) print(JSON.stringify(outcome, null, 2))
-  else print(`${outcome.effect}\nId ${outcome.budget.id}`)
+  const app = await openApp()
+  const outcome = await setBudget(app, request, 'cli')
+  const { state, budget: made } = outcome
+  const mirror = values['mirror'] === true ? true : values['no-mirror'] === true ? false : undefined
+  const mirrored = await mirrorAs(app, { state, id: made.id, mirror, actor: 'cli' })
+  if (values['json'] === true) print(JSON.stringify({ ...outcome, mirrored }, null, 2))
+  else print([outcome.effect, mirrored, `Id ${made.id}`].filter(Boolean).join('\n'))
   return 0
 }
 

@@ -2,6 +2,7 @@ import { createServer } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
 import { Hono } from 'hono'
 import { DAY_MS, floorTo, HOUR_MS, isoTime } from '../clock.ts'
+import { chatProvider } from './agent.ts'
 import { type Hour, listHours, NAMES, nanosOf, STREAMS } from './traffic.ts'
 
 /** The provider APIs on loopback, with made-up traffic: just what a sync asks for, in the documented shapes. */
@@ -11,6 +12,7 @@ export async function startDemoProvider(
   const app = new Hono()
   app.route('/anthropic', anthropic(now))
   app.route('/openai/v1', openai(now))
+  app.route('/openai/v1', chatProvider())
   app.notFound((c) => c.json({ data: [], has_more: false, next_page: null }))
   const server = createServer(getRequestListener(app.fetch))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

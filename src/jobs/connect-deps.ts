@@ -33,7 +33,7 @@ function describeAdmin({ providers }: App, provider: string) {
     name: found.name,
     ...found.admin.key_help,
     effect: 'will read what your organisation uses and what it costs',
-    used_for: `Reading usage, costs and the names of keys and workspaces. Outlay only asks (GET requests); it changes nothing at ${found.name}.`,
+    used_for: `Reading usage, costs and the names of keys and workspaces. Outlay only asks (GET requests); it changes nothing at ${found.name}, unless you have a budget mirrored into its own limit.`,
     done: 'The first sync has begun; the newest days come first.',
   }
 }

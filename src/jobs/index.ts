@@ -4,6 +4,7 @@ import { DAY_MS, isoTime } from '../clock.ts'
 import { backUp, listBackups, pruneBackups } from '../store/backup.ts'
 import { evidenceJob } from './evidence.ts'
 import { importJob } from './import.ts'
+import { mirrorJob } from './mirror.ts'
 import type { Job } from './scheduler.ts'
 import { syncConnections } from './sync.ts'
 
@@ -99,4 +100,12 @@ const pruneJob: Job = {
   run: ({ db, clock }) => pruneHolds(db, clock.now()),
 }
 
-export const jobs: readonly Job[] = [syncJob, backupJob, importJob, healJob, evidenceJob, pruneJob]
+export const jobs: readonly Job[] = [
+  syncJob,
+  backupJob,
+  importJob,
+  healJob,
+  evidenceJob,
+  pruneJob,
+  mirrorJob,
+]

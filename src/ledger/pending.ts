@@ -10,8 +10,11 @@ const ENTRIES_MAX = 2_000
  * Settles what writers could not wait for: days whose buckets changed, and entries without a
  * precedence. A look at two empty places where there is nothing, so that every reader can ask first.
  */
-export async function settlePending(db: Db): Promise<void> {
-  await refreshStaleDays(db)
+export async function settlePending(
+  db: Db,
+  wanted?: { readonly start: number; readonly end: number },
+): Promise<void> {
+  await refreshStaleDays(db, wanted)
   if (db.isTransaction) return settleSome(db).then(() => {})
   while (await hasPending(db)) await db.transaction().execute(settleSome)
 }

@@ -45,7 +45,7 @@ const ENTRY_ONLY: readonly string[] = ['session', 'client', 'project', 'wrapped_
  * connection are seen through ledger entries. Nothing is added across views of the same money.
  */
 export async function sumSpend(db: Db, query: SpendQuery): Promise<SpendResult> {
-  await settlePending(db)
+  await settlePending(db, wantedDays(query.period))
   const coverage = (await listCoverage(db, query.now)).filter((one) =>
     matches(query.filter.provider, one.provider),
   )
@@ -113,6 +113,10 @@ function listSegments(coverage: Coverage, query: SpendQuery): Segment[] {
 
 function clamp(at: number, { start, end }: { start: number; end: number }): number {
   return Math.min(Math.max(at, start), end)
+}
+
+function wantedDays({ days, start_at, end_at }: Period) {
+  return days ?? { start: start_at, end: end_at }
 }
 
 /** Live connections of which a part of the period is missing, because they cannot be read any more. */

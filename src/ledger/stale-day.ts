@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { DAY_MS, floorTo } from '../clock.ts'
 import type { Db } from '../store/schema.ts'
@@ -20,29 +21,46 @@ export async function markStale(
     where sync_stream.id = ${stream_id} on conflict do nothing`.execute(trx)
 }
 
-/** Brings every rollup up to its buckets: a look at an empty table where nothing changed. */
-export async function refreshStaleDays(db: Db): Promise<void> {
-  while (await hasStale(db))
-    await (db.isTransaction ? refreshSome(db) : db.transaction().execute(refreshSome))
+/** Which days are wanted; all without it. */
+type Wanted = { readonly start: number; readonly end: number }
+
+/** Brings rollups up to their buckets: a look at an empty table where nothing changed. */
+export async function refreshStaleDays(db: Db, wanted?: Wanted): Promise<void> {
+  if (db.isTransaction) while (await refreshSome(db, wanted));
+  else
+    while (await hasStale(db, wanted)) {
+      await db.transaction().execute((trx) => refreshSome(trx, wanted))
+      // A large organisation's days take seconds, and others have questions.
+      await setImmediate()
+    }
 }
 
-async function hasStale(db: Db): Promise<boolean> {
-  return (await db.selectFrom('stale_day').select('day').limit(1).executeTakeFirst()) !== undefined
+async function hasStale(db: Db, wanted: Wanted | undefined): Promise<boolean> {
+  return (await listStale(db, wanted, 1)).length > 0
+}
+
+async function listStale(db: Db, wanted: Wanted | undefined, limit: number) {
+  return db
+    .selectFrom('stale_day')
+    .selectAll()
+    .$if(wanted !== undefined, (query) =>
+      query
+        .where('day', '>=', floorTo(wanted?.start ?? 0, DAY_MS))
+        .where('day', '<', wanted?.end ?? 0),
+    )
+    .orderBy('connection_id')
+    .orderBy('day', 'desc')
+    .limit(limit)
+    .execute()
 }
 
 /** Enough that statements are full, few enough that a month of a large organisation is never in memory. */
 const DAYS_AT_ONCE = 7
 
-async function refreshSome(trx: Db): Promise<void> {
-  const stale = await trx
-    .selectFrom('stale_day')
-    .selectAll()
-    .orderBy('connection_id')
-    .orderBy('day', 'desc')
-    .limit(DAYS_AT_ONCE)
-    .execute()
+async function refreshSome(trx: Db, wanted: Wanted | undefined): Promise<boolean> {
+  const stale = await listStale(trx, wanted, DAYS_AT_ONCE)
   const connection_id = stale[0]?.connection_id
-  if (connection_id === undefined) return
+  if (connection_id === undefined) return false
   const days = stale.flatMap((one) => (one.connection_id === connection_id ? [one.day] : []))
   await rebuildDays(trx, connection_id, days)
   await trx
@@ -50,4 +68,5 @@ async function refreshSome(trx: Db): Promise<void> {
     .where('connection_id', '=', connection_id)
     .where('day', 'in', days)
     .execute()
+  return true
 }

@@ -1,5 +1,6 @@
 import type { UpstreamError } from '../errors.ts'
 import type { AssistantDay, CostBucket, DirectoryEntry, UsageBucket } from '../ledger/bucket.ts'
+import type { SpendLimitApi } from './spend-limit.ts'
 import type { Wire } from './wire.ts'
 
 /** Half-open, UTC epoch milliseconds. */
@@ -15,7 +16,7 @@ export type Provider = {
   readonly wire?: Wire
 }
 
-/** A provider's organisation API: what the organisation used and what it cost. GET only. */
+/** A provider's organisation API: what the organisation used and what it cost. GET only, but for limits. */
 export type AdminApi = {
   /** The real host, with the path prefix that every request shares and no trailing slash. */
   readonly base_url: string
@@ -40,6 +41,8 @@ export type AdminApi = {
   /** Proves the key and says whose it is. `id` is stable for an organisation whatever key is used. */
   identify(get: Get): Promise<{ readonly id: string; readonly name: string | null }>
   readonly reports: readonly Report[]
+  /** Absent: the provider has no limit of its own that an API could set. */
+  readonly spend_limit?: SpendLimitApi
   /** Names for ids. Entries found before a failure are in `entries` all the same. */
   listNames(get: Get): Promise<{ entries: DirectoryEntry[]; failures: UpstreamError[] }>
 }

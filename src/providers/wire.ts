@@ -110,6 +110,8 @@ export type Ask = {
   readonly session: string | null
   /** What the request itself proves to be used, where the answer says nothing. */
   readonly estimate: { readonly usage: Partial<Usage>; readonly is_exact: boolean } | null
+  /** Models that can answer, or work, besides: their price and their budgets are not the model's. */
+  readonly other_models: readonly string[]
   /** What is to be done later: requests in the body, or in a file that was uploaded before. */
   readonly batch:
     | { readonly requests: readonly BatchRequest[] }
@@ -144,6 +146,7 @@ export const NO_ASK: Ask = Object.freeze({
   user: null,
   session: null,
   estimate: null,
+  other_models: [],
   batch: null,
 })
 
@@ -246,6 +249,21 @@ export function capAt(value: unknown, ...path: readonly string[]): number | null
   return Number.isSafeInteger(number) && (number as number) >= 0 && (number as number) <= CAP_MAX
     ? (number as number)
     : null
+}
+
+/**
+ * The limit that several names can set: of those present the largest, since servers differ in which they
+ * obey, and none where one of them cannot be read.
+ */
+export function largestCap(value: unknown, paths: readonly (readonly string[])[]): number | null {
+  let largest: number | null = null
+  for (const path of paths) {
+    if ((valueAt(value, ...path) ?? null) === null) continue
+    const cap = capAt(value, ...path)
+    if (cap === null) return null
+    largest = Math.max(largest ?? 0, cap)
+  }
+  return largest
 }
 
 export const NO_READING: Reading = Object.freeze({

@@ -1,6 +1,7 @@
 import type { AdmitRequest, BudgetState, Gate } from '../budgets/admission.ts'
 import { isoTime } from '../clock.ts'
 import { formatUsd } from '../money.ts'
+import { isObject, valueAt } from '../providers/wire.ts'
 import { affordableCap, type Bound, withCap } from './bound.ts'
 import { setMember } from './json-bytes.ts'
 import type { Prepared } from './prepare.ts'
@@ -9,7 +10,6 @@ import { Refusal } from './refusal.ts'
 export type Admitted = {
   readonly hold_id: string | null
   readonly bound: Bound | null
-  readonly bytes: Buffer
   /** The answer's limit, where the budgets hold no more than that. */
   readonly clamped_to: number | null
 }
@@ -24,21 +24,20 @@ export async function admitRequest(
   request: Omit<AdmitRequest, 'bound_nanos'>,
   bound: Bound | null,
 ): Promise<Admitted> {
-  const { bytes } = prepared
   const first = await gate.admit({ ...request, bound_nanos: bound?.nanos ?? null })
-  if (first.kind === 'admitted') return { hold_id: first.hold_id, bound, bytes, clamped_to: null }
+  if (first.kind === 'admitted') return { hold_id: first.hold_id, bound, clamped_to: null }
   const cap = bound && clampTo(prepared, bound, first)
-  if (!bound || cap === null) throw refusalOf(first, prepared)
+  if (!bound || cap === null) throw refusalOf(first, prepared, bound)
   const smaller = withCap(bound, cap, prepared.ask)
   const second = await gate.admit({ ...request, bound_nanos: smaller.nanos })
-  if (second.kind === 'denied') throw refusalOf(second, prepared)
-  const path = capPath(prepared)
-  return {
-    hold_id: second.hold_id,
-    bound: smaller,
-    bytes: setMember(bytes, path, String(cap)),
-    clamped_to: cap,
-  }
+  if (second.kind === 'denied') throw refusalOf(second, prepared, smaller)
+  return { hold_id: second.hold_id, bound: smaller, clamped_to: cap }
+}
+
+/** The bytes with the limit that was held for, under every name that the client used for it. */
+export function clampBytes(bytes: Buffer, prepared: Prepared, cap: number | null): Buffer {
+  if (cap === null) return bytes
+  return capPaths(prepared).reduce((edited, path) => setMember(edited, path, String(cap)), bytes)
 }
 
 type Denied = Extract<Awaited<ReturnType<Gate['admit']>>, { kind: 'denied' }>
@@ -52,18 +51,16 @@ function clampTo({ key, api, ask, body }: Prepared, bound: Bound, denied: Denied
   return cap !== null && cap >= CLAMP_TOKENS_MIN && cap < now ? cap : null
 }
 
-/** The name that the client used, or else the one most wanted. */
-function capPath({ api, body }: Prepared): readonly string[] {
+/** The names that the client used, or else the one most wanted, in an object that is there already. */
+function capPaths({ api, body }: Prepared): readonly (readonly string[])[] {
   const caps = api?.caps ?? []
-  const present = caps.find((path) => {
-    let here: unknown = body.value
-    for (const name of path) here = (here as { [name: string]: unknown } | undefined)?.[name]
-    return here !== undefined && here !== null
-  })
-  return present ?? caps[0] ?? []
+  const present = caps.filter((path) => (valueAt(body.value, ...path) ?? null) !== null)
+  if (present.length > 0) return present
+  const near = caps.find((path) => isObject(valueAt(body.value, ...path.slice(0, -1))))
+  return near ? [near] : caps.slice(0, 1)
 }
 
-function refusalOf({ reason, budget }: Denied, { ask }: Prepared): Refusal {
+function refusalOf({ reason, budget }: Denied, { ask }: Prepared, bound: Bound | null): Refusal {
   if (reason === 'unavailable')
     return new Refusal('unavailable', 'Outlay cannot hold money for this request just now.')
   if (reason === 'unbounded')
@@ -71,15 +68,20 @@ function refusalOf({ reason, budget }: Denied, { ask }: Prepared): Refusal {
       'model_unpriced',
       `${budget ? `Budget "${budget.name}"` : 'A budget'} blocks, and nothing bounds what this request can cost: ${ask.batch ? UNBOUNDED_BATCH : UNBOUNDED}.`,
     )
-  return new Refusal('budget_exceeded', budget ? budgetText(budget) : 'A budget is exhausted.')
+  const text = budget ? budgetText(budget, bound) : 'A budget is exhausted.'
+  return new Refusal('budget_exceeded', text)
 }
 
 const UNBOUNDED = 'the model has no known price, or a tool in it has no limit of uses'
 const UNBOUNDED_BATCH =
   'a batch must be of one model with a known price, and its file must have been uploaded through Outlay under the prices of today'
 
-function budgetText({ name, limit_nanos, spent_nanos, held_nanos, resets_at }: BudgetState) {
+function budgetText(
+  { name, limit_nanos, spent_nanos, held_nanos, resets_at }: BudgetState,
+  bound: Bound | null,
+) {
+  const most = bound ? `, which can cost up to ${formatUsd(bound.nanos)}` : ''
   const held = held_nanos > 0n ? ` and ${formatUsd(held_nanos)} held for running requests` : ''
   const reset = resets_at === null ? 'It does not reset.' : `It resets ${isoTime(resets_at)}.`
-  return `Budget "${name}" cannot hold this request: ${formatUsd(spent_nanos)} spent${held} of ${formatUsd(limit_nanos)}. ${reset}`
+  return `Budget "${name}" cannot hold this request${most}: ${formatUsd(spent_nanos)} spent${held} of ${formatUsd(limit_nanos)}. ${reset}`
 }

@@ -28,6 +28,7 @@ const EMPTY: Body = { bytes: NOTHING, plain: NOTHING, value: {}, text: '', is_ed
 export async function readBody(incoming: IncomingMessage): Promise<Body> {
   const bytes = await bufferBody(incoming)
   if (bytes.length === 0) return EMPTY
+  refuseTwice(incoming.rawHeaders)
   const encoding = (incoming.headers['content-encoding'] ?? '').trim().toLowerCase()
   const is_encoded = encoding !== '' && encoding !== 'identity'
   const plain = is_encoded ? await decode(bytes, encoding) : bytes
@@ -129,6 +130,23 @@ function searchable(text: string, value: JsonObject): string {
 
 const FIELD_BYTES_MAX = 256 * 1024
 
+/** Of two that say how a body is to be read Node shows the first, and forwards both. */
+function refuseTwice(raw_headers: readonly string[]): void {
+  let seen = ''
+  for (let i = 0; i < raw_headers.length; i += 2) {
+    const name = raw_headers[i] ?? ''
+    if (name.length !== TYPE.length && name.length !== ENCODING.length) continue
+    const lower = name.toLowerCase()
+    if (lower !== TYPE && lower !== ENCODING) continue
+    if (seen.includes(lower))
+      throw new Refusal('bad_request', `The request has two ${lower} headers.`)
+    seen += lower
+  }
+}
+
+const TYPE = 'content-type'
+const ENCODING = 'content-encoding'
+
 /** @throws Refusal for a form with two: servers differ in which of them they obey. */
 function boundaryOf(type: string): string | undefined {
   if (!/^multipart\/form-data\s*;/i.test(type)) return undefined
@@ -139,7 +157,8 @@ function boundaryOf(type: string): string | undefined {
 
 /** The text fields of a form, and its files with their sizes. */
 function parseForm(bytes: Buffer, boundary: string): JsonObject {
-  const fields: { [name: string]: unknown } = {}
+  // Without a prototype: a field may have any name.
+  const fields: { [name: string]: unknown } = Object.create(null)
   const mark = Buffer.from(`--${boundary}`)
   let at = bytes.indexOf(mark)
   while (at >= 0) {
@@ -150,6 +169,8 @@ function parseForm(bytes: Buffer, boundary: string): JsonObject {
     addField(fields, bytes.toString('utf8', at, head_end), bytes.subarray(head_end + 4, next - 2))
     at = next
   }
+  if (Object.keys(fields).length === 0)
+    throw new Refusal('bad_request', 'The body is not the form that it says it is.')
   return fields
 }
 

@@ -1,15 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Pool } from 'undici'
 import type { Subject } from '../budgets/admission.ts'
 import { MINUTE_MS } from '../clock.ts'
-import { newId } from '../ids.ts'
+import { newOrderedId } from '../ids.ts'
 import { isKeyProblem, type ProxyKey } from '../keys/proxy-key.ts'
 import { findBatchFile } from '../ledger/batch-file.ts'
 import type { UsageEvent } from '../ledger/event.ts'
 import type { Catalog } from '../pricing/catalog.ts'
 import type { Secret } from '../secret.ts'
 import { NO_USAGE } from '../usage.ts'
-import { type Admitted, admitRequest } from './admit.ts'
+import { type Admitted, admitRequest, clampBytes } from './admit.ts'
 import { type Attribution, attribute } from './attribution.ts'
 import { boundBatch, boundOfFile, readBatchFile } from './batch.ts'
 import { type Bound, boundRequest } from './bound.ts'
@@ -39,7 +38,7 @@ export async function exchange(
   outgoing: ServerResponse,
 ): Promise<void> {
   const now = proxy.deps.clock.now()
-  const key = await authenticate(proxy, target, incoming, now)
+  const key = authenticate(proxy, target, incoming, now)
   proxy.limiter.admit(key, now)
   try {
     const knows_usage = !proxy.without_usage_option.has(target.provider)
@@ -53,12 +52,12 @@ export async function exchange(
   }
 }
 
-async function authenticate(
+function authenticate(
   { deps }: ProxyState,
   target: Target,
   incoming: IncomingMessage,
   now: number,
-): Promise<ProxyKey> {
+): ProxyKey {
   const credential = findCredential(incoming, target.query)
   if (credential.kind !== 'one')
     throw new Refusal(
@@ -67,7 +66,7 @@ async function authenticate(
         ? 'No key was sent. Outlay wants a wrapped key: olk_….'
         : 'Several different keys were sent. Send one wrapped key.',
     )
-  const key = await deps.resolveKey(credential.text, now)
+  const key = deps.resolveKey(credential.text, now)
   if (isKeyProblem(key))
     throw new Refusal(key.problem === 'unknown' ? 'key_unknown' : 'key_revoked', key.message)
   if (!key.providers.includes(target.provider))
@@ -83,34 +82,28 @@ type Sockets = { incoming: IncomingMessage; outgoing: ServerResponse; now: numbe
 async function forward(proxy: ProxyState, prepared: Prepared, sockets: Sockets): Promise<void> {
   const { deps } = proxy
   const { target, key } = prepared
-  const secret = await deps.upstreamKey(target.provider, key)
+  const secret = deps.upstreamKey(target.provider, key)
   if (!secret)
     throw new Refusal(
       'upstream_key_refused',
       `Outlay holds no key for ${target.provider}. Connect one: outlay connect ${target.provider} --kind inference.`,
     )
-  const catalog = await deps.catalog()
+  const catalog = deps.catalog()
   const about = attribute(sockets.incoming.headers, prepared.ask, key)
-  const id = newId('req')
-  const bound = prepared.rule === 'metered' ? await boundOf(prepared, catalog, sockets.now) : null
+  const id = newOrderedId('req', sockets.now)
+  const bound = prepared.ask.batch
+    ? await boundOfBatch(prepared, catalog, sockets.now)
+    : boundOf(prepared, catalog, sockets.now)
   if (bound) proxy.limiter.addTokens(key, bound.input_tokens + bound.output_tokens, sockets.now)
   const admitted = await admit(proxy, prepared, { id, about, bound, now: sockets.now })
   const event = eventOf(prepared, { id, about, now: sockets.now })
-  const upload = await readUpload(prepared, catalog, sockets.now)
+  const lines = prepared.api?.readUpload?.(prepared.body.value)
+  const upload = lines ? await readBatchFile(catalog, lines, placeOf(prepared, sockets.now)) : null
   await send(proxy, prepared, { admitted, event, secret, catalog, upload, ...sockets })
 }
 
-async function boundOf(
-  { target, ask, body, file }: Prepared,
-  catalog: Catalog,
-  at: number,
-): Promise<Bound | null> {
-  if (ask.model === null) return null
-  if (ask.batch) {
-    if (!('requests' in ask.batch)) return file && boundOfFile(catalog, file, at)
-    const place = { provider: target.provider, at, limitsOf: target.surface.limitsOf }
-    return (await boundBatch(catalog, ask.batch.requests, place))?.bound ?? null
-  }
+function boundOf({ target, rule, ask, body }: Prepared, catalog: Catalog, at: number) {
+  if (rule !== 'metered' || ask.model === null) return null
   return boundRequest(catalog, {
     provider: target.provider,
     model: ask.model,
@@ -122,11 +115,20 @@ async function boundOf(
   })
 }
 
-async function readUpload({ api, body, target }: Prepared, catalog: Catalog, at: number) {
-  const lines = api?.readUpload?.(body.value)
-  if (!lines) return null
-  const place = { provider: target.provider, at, limitsOf: target.surface.limitsOf }
-  return readBatchFile(catalog, lines, place)
+async function boundOfBatch(
+  prepared: Prepared,
+  catalog: Catalog,
+  at: number,
+): Promise<Bound | null> {
+  const { rule, ask, file } = prepared
+  if (rule !== 'metered' || ask.model === null || !ask.batch) return null
+  if (!('requests' in ask.batch)) return file && boundOfFile(catalog, file, at)
+  const place = placeOf(prepared, at)
+  return (await boundBatch(catalog, ask.batch.requests, place))?.bound ?? null
+}
+
+function placeOf({ target }: Prepared, at: number) {
+  return { provider: target.provider, at, limitsOf: target.surface.limitsOf }
 }
 
 type Charged = { id: string; about: Attribution; now: number }
@@ -136,8 +138,7 @@ async function admit(
   prepared: Prepared,
   { id, about, bound, now }: Charged & { bound: Bound | null },
 ): Promise<Admitted> {
-  if (prepared.rule !== 'metered')
-    return { hold_id: null, bound: null, bytes: prepared.bytes, clamped_to: null }
+  if (prepared.rule !== 'metered') return { hold_id: null, bound: null, clamped_to: null }
   const { key, target, ask } = prepared
   const subject: Subject = {
     provider: target.provider,
@@ -200,21 +201,22 @@ async function send(proxy: ProxyState, prepared: Prepared, sending: Sending): Pr
     if (admitted.hold_id !== null) await proxy.deps.gate.release(admitted.hold_id)
     return
   }
-  const how = await sendOnce(proxy, prepared, sending, admitted.bytes)
-  if (how === 'done') return
-  // The server knows no usage option: this once, and from now on, it gets the client's own bytes.
-  proxy.without_usage_option.add(prepared.target.provider)
-  const plain = { ...prepared, adds_usage: false, bytes: prepared.body.bytes }
-  await sendOnce(proxy, plain, sending, prepared.body.bytes)
+  const first = await sendOnce(proxy, prepared, sending)
+  if (first.how === 'done') return
+  // The server knows no usage option: this once, and if that helps from now on, it gets none.
+  const plain = { ...prepared, adds_usage: false, bytes: prepared.plain_bytes }
+  const { status } = await sendOnce(proxy, plain, sending)
+  if (status < 400) proxy.without_usage_option.add(prepared.target.provider)
 }
 
-function sendOnce(
+async function sendOnce(
   proxy: ProxyState,
   prepared: Prepared,
   { incoming, outgoing, admitted, event, secret, catalog, upload }: Sending,
-  bytes: Buffer,
-): Promise<'done' | 'retry'> {
+): Promise<{ how: 'done' | 'retry'; status: number }> {
   const { deps } = proxy
+  const bytes = clampBytes(prepared.bytes, prepared, admitted.clamped_to)
+  let status = 0
   const { target, api, ask } = prepared
   const { pool, prefix } = proxy.upstreams.connect(target.wire.base_url)
   const credential = target.surface.authorize(secret.reveal(), (name) => {
@@ -238,7 +240,9 @@ function sendOnce(
     headers: requestHeaders(incoming, target.surface.account_headers, credential),
     body: bytes.length > 0 ? bytes : null,
   }
-  return relay((handler) => dispatch(pool, options, handler), outgoing, {
+  const dispatch = (handler: Parameters<typeof pool.dispatch>[1]) =>
+    void pool.dispatch(options, handler)
+  const how = await relay(dispatch, outgoing, {
     provider_name: target.provider,
     surface: target.surface,
     api,
@@ -251,16 +255,22 @@ function sendOnce(
         ? {}
         : { 'x-outlay-clamped': `output_tokens=${admitted.clamped_to}` },
     on_abort: prepared.key.on_abort,
-    settle: (outcome) => settle(deps, booking, outcome),
+    settle: (outcome) => {
+      status = outcome.status
+      return settle(deps, booking, outcome)
+    },
     release: async () => {
       if (admitted.hold_id !== null) await deps.gate.release(admitted.hold_id)
     },
     retryPlain: async (outcome, text) => {
-      if (!prepared.adds_usage || outcome.status !== 400 || !text.includes('stream_options'))
-        return false
+      if (!isOptionRefused(deps, prepared, outcome.status, text)) return false
       await settle(
         deps,
-        { ...booking, event: { ...event, id: newId('req') }, hold_id: null },
+        {
+          ...booking,
+          event: { ...event, id: newOrderedId('req', event.occurred_at) },
+          hold_id: null,
+        },
         outcome,
       )
       return true
@@ -271,12 +281,17 @@ function sendOnce(
         status,
       }),
   })
+  return { how, status }
 }
 
-function dispatch(
-  pool: Pool,
-  options: Parameters<Pool['dispatch']>[0],
-  handler: Parameters<Pool['dispatch']>[1],
-): void {
-  pool.dispatch(options, handler)
+/** The official servers know the option; what they refuse is the client's own. */
+function isOptionRefused(
+  { providers }: ProxyState['deps'],
+  { adds_usage, target, body }: Prepared,
+  status: number,
+  text: string,
+): boolean {
+  if (!adds_usage || status !== 400 || !text.includes('stream_options')) return false
+  const is_official = providers.some(({ id }) => id === target.provider)
+  return !is_official && body.value['stream_options'] === undefined
 }

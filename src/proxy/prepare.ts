@@ -19,6 +19,8 @@ export type Prepared = {
   readonly body: Body
   /** What goes to the provider: the client's own bytes, or those with one member set. */
   readonly bytes: Buffer
+  /** The same without the one member that not every server knows. */
+  readonly plain_bytes: Buffer
   /** Below the base URL, with the query. */
   readonly path: string
   readonly job_id: string | null
@@ -68,6 +70,7 @@ export async function prepareRequest(
     ask,
     body,
     bytes: adds_usage ? setMember(kept, USAGE_OPTION, 'true') : kept,
+    plain_bytes: kept,
     path: located.path + withoutCredentials(located.query),
     job_id: params['id'] ?? null,
     file: file ?? null,
@@ -100,10 +103,11 @@ function refuseHidden(bytes: Buffer): void {
     throw new Refusal('bad_request', `The body has the member "${name.slice(0, 40)}" twice.`)
 }
 
-/** Every model that a request names: several where it is a batch. */
-export function modelsOf({ model, batch }: Ask): readonly (string | null)[] {
-  if (!batch || 'file_id' in batch || batch.requests.length === 0) return [model]
-  return [...new Set(batch.requests.map(({ ask }) => ask.model))]
+/** Every model that a request names: several where it is a batch, or another may answer. */
+export function modelsOf({ model, batch, other_models }: Ask): readonly (string | null)[] {
+  if (!batch || 'file_id' in batch || batch.requests.length === 0)
+    return other_models.length === 0 ? [model] : [model, ...other_models]
+  return [...new Set(batch.requests.flatMap(({ ask }) => modelsOf(ask)))]
 }
 
 function freeAsk(body: Body): Ask {

@@ -15,9 +15,11 @@ export type SseSplitter = {
 const LF = 0x0a
 const CR = 0x0d
 const SPACE = 0x20
-const DATA = Buffer.from('data:')
+const DATA_LENGTH = 'data:'.length
 const NEWLINE = Buffer.from('\n')
 const EMPTY = Buffer.alloc(0)
+/** An event without an end must not fill the memory: what is longer goes on in pieces that say nothing. */
+const EVENT_BYTES_MAX = 64 * 1024 * 1024
 
 /**
  * Cuts a stream of bytes into events, wherever its chunks end: inside a character, between the two
@@ -25,6 +27,7 @@ const EMPTY = Buffer.alloc(0)
  */
 export function createSseSplitter(onBlock: (block: SseBlock) => void): SseSplitter {
   let parts: Buffer[] = []
+  let parts_size = 0
   let line_size = 0
   /** The line ended at a CR, the last byte of a chunk: an LF that follows belongs to it. */
   let is_after_cr = false
@@ -32,6 +35,7 @@ export function createSseSplitter(onBlock: (block: SseBlock) => void): SseSplitt
   function emit(last: Buffer): void {
     const bytes = parts.length === 0 ? last : Buffer.concat([...parts, last])
     parts = []
+    parts_size = 0
     onBlock({ bytes, data: dataOf(bytes) })
   }
 
@@ -56,8 +60,14 @@ export function createSseSplitter(onBlock: (block: SseBlock) => void): SseSplitt
         }
         line_size = 0
       }
-      if (block_start < chunk.length)
-        parts.push(block_start === 0 ? chunk : chunk.subarray(block_start))
+      if (block_start === chunk.length) return
+      parts.push(block_start === 0 ? chunk : chunk.subarray(block_start))
+      parts_size += chunk.length - block_start
+      if (parts_size <= EVENT_BYTES_MAX) return
+      const bytes = Buffer.concat(parts)
+      parts = []
+      parts_size = 0
+      onBlock({ bytes, data: null })
     },
     end() {
       if (parts.length > 0) emit(EMPTY)
@@ -87,7 +97,7 @@ function dataOf(block: Buffer): Buffer | null {
   for (let at = 0; at < block.length; ) {
     const end = nextEnd(at)
     if (startsWithData(block, at)) {
-      const start = at + DATA.length
+      const start = at + DATA_LENGTH
       lines.push(block.subarray(Math.min(block[start] === SPACE ? start + 1 : start, end), end))
     }
     at = end + 1
@@ -102,7 +112,9 @@ function dataOf(block: Buffer): Buffer | null {
 function startsWithData(block: Buffer, at: number): boolean {
   return (
     block[at] === 0x64 &&
-    at + DATA.length <= block.length &&
-    block.compare(DATA, 0, DATA.length, at, at + DATA.length) === 0
+    block[at + 1] === 0x61 &&
+    block[at + 2] === 0x74 &&
+    block[at + 3] === 0x61 &&
+    block[at + 4] === 0x3a
   )
 }

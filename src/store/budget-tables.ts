@@ -14,6 +14,7 @@ export type BudgetTables = {
   budget_spent: BudgetSpentTable
   budget_crossing: BudgetCrossingTable
   pruned_charge: PrunedChargeTable
+  budget_mirror: BudgetMirrorTable
 }
 
 export type UpstreamKeyTable = {
@@ -118,6 +119,15 @@ type HoldTable = SubjectColumns & {
   deadline_at: number
   settled_at: number | null
   entry_id: string | null
+}
+
+export type BudgetMirrorTable = {
+  budget_id: string
+  connection_id: string
+  workspace: string | null
+  set_cents: number
+  seen_cents: number | null
+  seen_at: number
 }
 
 /** What holds that were deleted charged beyond their ledger entries; below 0 where that was less. */

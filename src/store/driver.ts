@@ -130,7 +130,15 @@ export function isStoreTrouble(error: unknown): boolean {
   return typeof errcode === 'number' && TROUBLE_CODES.has(errcode & 0xff)
 }
 
+/** Another connection has the lock. */
+export function isBusy(error: unknown): boolean {
+  const { code, errcode } = error as { code?: unknown; errcode?: unknown }
+  if (typeof code === 'string' && code.startsWith('SQLITE_BUSY')) return true
+  return typeof errcode === 'number' && (errcode & 0xff) === BUSY
+}
+
 // https://www.sqlite.org/rescode.html
+const BUSY = 5
 const TROUBLES = [
   'SQLITE_BUSY',
   'SQLITE_LOCKED',

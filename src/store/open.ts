@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { Kysely, SqliteDialect, sql } from 'kysely'
+import { Kysely, sql } from 'kysely'
 import { damagedError, isDamage } from './backup.ts'
+import { PatientDialect } from './dialect.ts'
 import { type DriverName, openDriver } from './driver.ts'
 import { migrate } from './migrate.ts'
 import type { Database, Db } from './schema.ts'
@@ -20,7 +21,6 @@ export type Store = {
   close(): Promise<void>
 }
 
-const BUSY_TIMEOUT_MS = 10_000
 /** 16 MiB: pages that many transactions touch are copied into the file once for all of them. */
 const CHECKPOINT_PAGES = 4_000
 /** Files up to this size are checked whole when opened; larger ones on first touch of a bad page. */
@@ -33,9 +33,10 @@ const CHECKED_BYTES_MAX = 8 * 2 ** 20
 export async function openStore({ path, driver, now }: StoreOptions): Promise<Store> {
   if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   const database = openDriver(path, driver)
-  const db = new Kysely<Database>({ dialect: new SqliteDialect({ database }) })
+  const db = new Kysely<Database>({ dialect: new PatientDialect({ database }) })
   try {
-    await sql`pragma busy_timeout = ${sql.lit(BUSY_TIMEOUT_MS)}`.execute(db)
+    // The dialect waits, and lets others go on meanwhile.
+    await sql`pragma busy_timeout = 0`.execute(db)
     await refuseDamage(db, path)
     await useWal(db)
     await sql`pragma synchronous = normal`.execute(db)

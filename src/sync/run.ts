@@ -68,8 +68,8 @@ export async function runConnection(context: RunContext, options: RunOptions): P
   await run.attempt(await run.stream(DIRECTORY_STREAM), (stream) => run.names(stream))
   for (const report of admin.reports)
     await run.attempt(await run.stream(report.name), (stream) => run.live(stream, report))
-  await run.backfill()
   await refreshStaleDays(db)
+  await run.backfill()
   await askForNames(context)
   return { rows: run.rows, failures: run.failures }
 }
@@ -172,6 +172,7 @@ class Run {
         await this.#report(stream)
         if (!is_end) next.push(report)
       }
+      await refreshStaleDays(this.#context.db)
       open = next
     }
   }

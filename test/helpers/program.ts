@@ -43,8 +43,11 @@ export async function runProgram(args: string[], env: Env, input = ''): Promise<
 }
 
 /** `outlay serve`, ready when it says where it listens. */
-export async function startServe(env: Env): Promise<{ url: string; child: ChildProcess }> {
-  const child = spawn(COMMAND.command, [...COMMAND.args, 'serve'], {
+export async function startServe(
+  env: Env,
+  { command, args } = COMMAND,
+): Promise<{ url: string; child: ChildProcess }> {
+  const child = spawn(command, [...args, 'serve'], {
     env,
     stdio: ['ignore', 'ignore', 'pipe'],
   })

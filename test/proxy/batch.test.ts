@@ -104,7 +104,7 @@ describe('a batch of an uploaded file', () => {
     await upload(`${chatLine()}\n${chatLine()}`)
     const { status, text } = await post('/openai/v1/batches', BATCH)
     expect(status).toBe(429)
-    expect(text).toContain('cannot hold this request')
+    expect(text).toContain('cannot hold this request, which can cost up to $0.0')
     expect(far_end.seen.map(({ url }) => url)).toEqual(['/v1/files'])
   })
 

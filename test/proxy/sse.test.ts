@@ -37,3 +37,21 @@ test('one byte at a time gives the same events', () => {
   const blocks = split(Array.from(bytes, (_, i) => bytes.subarray(i, i + 1)))
   expect(blocks.flatMap(({ data }) => data ?? [])).toEqual(EVENTS)
 })
+
+test('an event without an end is passed on in pieces instead of being kept', () => {
+  const pieces: number[] = []
+  let data = 0
+  const splitter = createSseSplitter(({ bytes, data: said }) => {
+    pieces.push(bytes.length)
+    if (said !== null) data += 1
+  })
+  const mebibyte = Buffer.alloc(1024 * 1024, 'x')
+  splitter.feed(Buffer.from('data: '))
+  for (let i = 0; i < 150; i++) splitter.feed(mebibyte)
+  expect(pieces).toHaveLength(2)
+  expect(data).toBe(0)
+  splitter.feed(Buffer.from('\n\ndata: {}\n\n'))
+  splitter.end()
+  expect(pieces.reduce((sum, one) => sum + one, 0)).toBe(6 + 150 * mebibyte.length + 12)
+  expect(data).toBe(1)
+})

@@ -3,7 +3,7 @@ import { createGate } from '../../src/budgets/gate.ts'
 import { verifyAudit } from '../../src/keys/audit.ts'
 import { recordEvents } from '../../src/ledger/record.ts'
 import { event, request, subject } from '../budgets/fixture.ts'
-import { NOW, openToolApp, type ToolApp } from './fixture.ts'
+import { connectUpstream, NOW, openToolApp, type ToolApp } from './fixture.ts'
 
 const month = { scope: 'all', period: 'month', limit_usd: '10', action: 'block' }
 
@@ -168,4 +168,24 @@ test('budgets can be read as resources', async () => {
     const { contents } = await client.readResource({ uri })
     expect(JSON.stringify(contents)).toContain('\\"name\\": \\"team\\"')
   }
+})
+
+test('check_budget of a key, a user or tags tells the budgets that bind them', async () => {
+  const { call, ...tools } = await openToolApp()
+  await connectUpstream({ call, ...tools })
+  const key = { name: 'ci', user: 'ada', tags: { team: 'search' }, budget_usd: '5' }
+  await call('create_wrapped_key', { ...key, reveal: 'inline' })
+  const month = { period: 'month', limit_usd: '10' }
+  await call('set_budget', { ...month, name: 'everything', scope: 'all' })
+  await call('set_budget', { ...month, name: 'ada', scope: 'user', scope_value: 'ada' })
+  await call('set_budget', { ...month, name: 'bob', scope: 'user', scope_value: 'bob' })
+  await call('set_budget', { ...month, name: 'ads', scope: 'tag', scope_value: 'team=ads' })
+  const names = async (args: object) => {
+    const { data } = await call('check_budget', args)
+    return (data['budgets'] as { name: string }[]).map(({ name }) => name).sort()
+  }
+  expect(await names({ wrapped_key: 'ci' })).toEqual(['ada', 'everything', 'key ci'])
+  expect(await names({ user: 'bob' })).toEqual(['bob', 'everything'])
+  expect(await names({ tags: { team: 'ads' } })).toEqual(['ads', 'everything'])
+  expect(await names({})).toHaveLength(5)
 })

@@ -9,6 +9,7 @@ import { claudeCode } from './claude-code.ts'
 import { listNames } from './directory.ts'
 import { legacyCost, legacyUsage, legacyUsageWithSpeed } from './legacy.ts'
 import { ID } from './rows.ts'
+import { anthropicSpendLimit } from './spend-limit.ts'
 import { anthropicWire } from './wire.ts'
 
 const reports: readonly Report[] = [
@@ -92,6 +93,7 @@ const admin: AdminApi = {
     return { id: parsed.data.id, name: parsed.data.name ?? null }
   },
   reports,
+  spend_limit: anthropicSpendLimit,
   listNames,
 }
 

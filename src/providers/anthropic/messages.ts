@@ -48,7 +48,10 @@ function readMessages(body: JsonObject, text: string): Ask {
   const is_limited = uses.every((max) => max !== null) && listAt(body, 'mcp_servers').length === 0
   const uses_max = is_limited ? uses.reduce((sum, max) => sum + (max ?? 0), 0) : null
   const searches = tools.filter((tool) => textAt(tool, 'type')?.startsWith('web_search'))
-  const fallbacks = listAt(body, 'fallbacks').length
+  // An advisor and a fallback are other models, with prices of their own.
+  const other_models = [...tools, ...listAt(body, 'fallbacks')].flatMap(
+    (one) => textAt(one, 'model') ?? [],
+  )
   // A compaction runs before the answer: https://platform.claude.com/docs/en/build-with-claude/compaction
   const compacts = (body['context_management'] ?? null) !== null ? 1 : 0
   return {
@@ -57,7 +60,8 @@ function readMessages(body: JsonObject, text: string): Ask {
     is_stream: body['stream'] === true,
     output_tokens_max: capAt(body, 'max_tokens'),
     has_unbounded_input: has_server_tools || UNBOUNDED_MESSAGES.test(text),
-    passes: uses_max === null ? null : 1 + uses_max + compacts + fallbacks,
+    other_models,
+    passes: uses_max === null || other_models.length > 0 ? null : 1 + uses_max + compacts,
     cache_write: cacheWrite(text),
     units:
       searches.length > 0 ? [{ unit: 'web_search', max: is_limited ? sumOf(searches) : null }] : [],

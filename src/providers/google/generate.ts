@@ -7,6 +7,7 @@ import {
   createMeter,
   isObject,
   type JsonObject,
+  largestCap,
   listAt,
   type Meter,
   NO_ASK,
@@ -24,6 +25,17 @@ const SERVER_TOOLS =
 const SEARCH = /"(?:googleSearch|google_search|googleSearchRetrieval|google_search_retrieval)"/
 const MEDIA = /"(?:inlineData|inline_data|fileData|file_data|cachedContent|cached_content)"/
 
+/** Google's servers take every name in both spellings. */
+const CONFIGS = ['generationConfig', 'generation_config']
+const CAPS = CONFIGS.flatMap((name) => [
+  [name, 'maxOutputTokens'],
+  [name, 'max_output_tokens'],
+])
+const CHOICES = CONFIGS.flatMap((name) => [
+  [name, 'candidateCount'],
+  [name, 'candidate_count'],
+])
+
 export const generateApi: Api = {
   name: 'generate',
   readRequest: readGenerate,
@@ -36,7 +48,7 @@ export const generateApi: Api = {
       .flatMap((candidate) => listAt(candidate, 'content', 'parts'))
       .map((part) => textAt(part, 'text') ?? '')
       .join(''),
-  caps: [['generationConfig', 'maxOutputTokens']],
+  caps: CAPS,
   asks_for_usage: false,
   stream_error: 'google',
 }
@@ -47,16 +59,20 @@ export function modelOf({ model }: PathParams, body: JsonObject): string | null 
 }
 
 function readGenerate(body: JsonObject, text: string, path: PathParams): Ask {
-  const config = valueAt(body, 'generationConfig') ?? valueAt(body, 'generation_config')
-  const modalities = listAt(config, 'responseModalities').map(String)
+  const configs = CONFIGS.map((name) => valueAt(body, name))
   const has_media = MEDIA.test(text)
-  const output = [...modalities, ...listAt(config, 'response_modalities').map(String)]
+  const output = configs
+    .flatMap((config) => [
+      ...listAt(config, 'responseModalities'),
+      ...listAt(config, 'response_modalities'),
+    ])
+    .map(String)
   return {
     ...NO_ASK,
     model: modelOf(path, body),
     is_stream: path['method']?.startsWith('stream') ?? body['stream'] === true,
-    output_tokens_max: capAt(config, 'maxOutputTokens') ?? capAt(config, 'max_output_tokens'),
-    choices: Math.max(capAt(config, 'candidateCount') ?? capAt(config, 'candidate_count') ?? 1, 1),
+    output_tokens_max: largestCap(body, CAPS),
+    choices: Math.max(largestCap(body, CHOICES) ?? 1, 1),
     has_unbounded_input: UNBOUNDED.test(text),
     passes: SERVER_TOOLS.test(text) ? null : 1,
     modalities: [
@@ -68,20 +84,31 @@ function readGenerate(body: JsonObject, text: string, path: PathParams): Ask {
   }
 }
 
-/** Each chunk carries the running total; early ones lack counts that are not known yet. */
+/**
+ * Each chunk carries the running total; early ones lack counts that are not known yet. Searches are in no
+ * count: Gemini 3 is billed by the query, beyond what a project has free; older models by the prompt, for
+ * which there is no price of a query. https://ai.google.dev/gemini-api/docs/pricing
+ */
 function generateMeter(): Meter {
   let usage: JsonObject = {}
   let model: string | null = null
   const queries = new Set<string>()
+  let has_maps = false
   const read = (value: JsonObject) => {
     model = textAt(value, 'modelVersion') ?? model
-    for (const candidate of listAt(value, 'candidates'))
+    for (const candidate of listAt(value, 'candidates')) {
       for (const query of listAt(candidate, 'groundingMetadata', 'webSearchQueries'))
         queries.add(String(query))
+      has_maps ||= listAt(candidate, 'groundingMetadata', 'groundingChunks').some((chunk) =>
+        isObject(valueAt(chunk, 'maps')),
+      )
+    }
     const said = value['usageMetadata']
     if (!isObject(said)) return null
     usage = { ...usage, ...said }
-    return generateReading(usage, model, queries.size)
+    const reading = generateReading(usage, model, queries.size)
+    // Maps have a fee of their own, of which there is no count: the tokens alone are too little.
+    return has_maps ? { ...reading, is_consistent: false } : reading
   }
   return createMeter(read, undefined, (value) => {
     const candidates = listAt(value, 'candidates')

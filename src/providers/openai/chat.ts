@@ -7,6 +7,7 @@ import {
   createMeter,
   isObject,
   type JsonObject,
+  largestCap,
   listAt,
   type Meter,
   NO_ASK,
@@ -41,7 +42,7 @@ const MEDIA_AUDIO = /"(?:input_audio|audio)"/
 export function chatApi(dialect: ChatDialect): Api {
   return {
     name: 'chat',
-    readRequest: (body, text) => readChat(body, text),
+    readRequest: (body, text) => readChat(body, text, dialect),
     answer_ids: [['id']],
     markers: ['usage', 'x_groq'],
     endings: ['data: [DONE]', 'data:[DONE]'],
@@ -92,15 +93,26 @@ export function readBasics(body: JsonObject): Ask {
   }
 }
 
-function readChat(body: JsonObject, text: string): Ask {
-  const searches = body['web_search_options'] !== undefined
+/** Searches by option, by plug-in, or because the model always does: https://openrouter.ai/docs/features/web-search */
+const SEARCHES = ['web_search_options', 'plugins', 'search_parameters']
+const SEARCH_MODEL = /-search-(?:preview|api)|deep-research|:online$/
+
+function readChat(body: JsonObject, text: string, { caps }: ChatDialect): Ask {
+  const basics = readBasics(body)
+  // Where the first cannot answer: https://openrouter.ai/docs/features/model-routing
+  const other_models = listAt(body, 'models').map(String)
+  const is_open =
+    other_models.length > 0 ||
+    SEARCH_MODEL.test(basics.model ?? '') ||
+    SEARCHES.some((name) => (body[name] ?? null) !== null)
   return {
-    ...readBasics(body),
-    output_tokens_max: capAt(body, 'max_completion_tokens') ?? capAt(body, 'max_tokens'),
+    ...basics,
+    other_models,
+    output_tokens_max: largestCap(body, caps),
     choices: Math.max(capAt(body, 'n') ?? 1, 1),
     has_unbounded_input: UNBOUNDED_CHAT.test(text),
     modalities: MEDIA_AUDIO.test(text) ? ['audio'] : [],
-    passes: searches ? null : 1,
+    passes: is_open ? null : 1,
   }
 }
 

@@ -6,6 +6,7 @@ import type { AdminApi, Get, Provider } from '../provider.ts'
 import { costReport } from './costs.ts'
 import { listNames, listProjects } from './directory.ts'
 import { ID } from './rows.ts'
+import { openaiSpendLimit } from './spend-limit.ts'
 import { usageReports } from './usage.ts'
 import { openaiWire } from './wire.ts'
 
@@ -41,6 +42,7 @@ const admin: AdminApi = {
   },
   identify,
   reports: [costReport, ...usageReports],
+  spend_limit: openaiSpendLimit,
   listNames,
 }
 

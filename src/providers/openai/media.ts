@@ -38,9 +38,10 @@ export const imagesApi: Api = {
   name: 'images',
   endings: ['"type":"image_generation.completed"', '"type":"image_edit.completed"'],
   readRequest(body) {
-    const model = textAt(body, 'model') ?? 'dall-e-2'
+    // Which model answers where none is named depends on the other parameters.
+    const model = textAt(body, 'model')
     const pictures = Math.max(capAt(body, 'n') ?? 1, 1)
-    const is_by_picture = /^dall-e/.test(model)
+    const is_by_picture = /^dall-e/.test(model ?? '')
     return {
       ...readBasics(body),
       model,

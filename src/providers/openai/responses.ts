@@ -56,6 +56,8 @@ function readResponses(body: JsonObject, text: string): Ask {
   const has_tools = server_tools.length > 0
   const calls_max = capAt(body, 'max_tool_calls')
   const basics = readBasics(body)
+  // A stored prompt brings its own tools, which are not in the body.
+  const is_open = isObject(body['prompt']) || /deep-research/.test(basics.model ?? '')
   return {
     ...basics,
     output_tokens_max: capAt(body, 'max_output_tokens'),
@@ -63,7 +65,7 @@ function readResponses(body: JsonObject, text: string): Ask {
       has_tools ||
       STORED_INPUT.some((name) => (body[name] ?? null) !== null) ||
       UNBOUNDED_RESPONSES.test(text),
-    passes: has_tools ? (calls_max === null ? null : calls_max + 1) : 1,
+    passes: is_open ? null : has_tools ? (calls_max === null ? null : calls_max + 1) : 1,
     units: [
       ...(server_tools.some((type) => type?.startsWith('web_search'))
         ? [{ unit: 'web_search' as const, max: calls_max }]

@@ -8,6 +8,7 @@ import { up as prunedHolds } from './0006-pruned-holds.ts'
 import { up as batchFiles } from './0007-batch-files.ts'
 import { up as connectKind } from './0008-connect-kind.ts'
 import { up as staleDays } from './0009-stale-days.ts'
+import { up as budgetMirror } from './0010-budget-mirror.ts'
 
 export type Migration = { readonly name: string; up(db: Kysely<unknown>): Promise<void> }
 
@@ -22,4 +23,5 @@ export const migrations: readonly Migration[] = [
   { name: '0007-batch-files', up: batchFiles },
   { name: '0008-connect-kind', up: connectKind },
   { name: '0009-stale-days', up: staleDays },
+  { name: '0010-budget-mirror', up: budgetMirror },
 ]

@@ -1,0 +1,68 @@
+import { expect, test } from 'vitest'
+import { priceEvent } from '../../src/ledger/record.ts'
+import { sendJson, startFarEnd, startWith } from './far-end.ts'
+import { WRAPPED } from './fixture.ts'
+
+/** A Gemini that has searched for two things, and knows where one of them is. */
+function answerOf(model: string, chunks: readonly object[]) {
+  const groundingMetadata = { webSearchQueries: ['a', 'b'], groundingChunks: chunks }
+  const candidate = {
+    content: { parts: [{ text: 'ok' }] },
+    finishReason: 'STOP',
+    groundingMetadata,
+  }
+  const usageMetadata = {
+    promptTokenCount: 1_000,
+    candidatesTokenCount: 100,
+    totalTokenCount: 1_100,
+  }
+  return { candidates: [candidate], modelVersion: model, usageMetadata }
+}
+
+async function ask(model: string, options = {}, chunks: readonly object[] = []) {
+  const far_end = await startFarEnd((outgoing) => sendJson(outgoing, answerOf(model, chunks)))
+  const proxy = await startWith(far_end, options)
+  const answer = await fetch(`${proxy.url}/proxy/google/v1beta/models/${model}:generateContent`, {
+    method: 'POST',
+    headers: { 'x-goog-api-key': WRAPPED, 'content-type': 'application/json' },
+    body: JSON.stringify({
+      contents: [{ parts: [{ text: 'Where is it?' }] }],
+      tools: [{ googleSearch: {} }],
+    }),
+  })
+  const [event] = proxy.events()
+  return {
+    status: answer.status,
+    text: await answer.text(),
+    event,
+    cost: event && priceEvent(proxy.catalog, event),
+  }
+}
+
+test('searches of Gemini 3 are billed by the query, on top of the tokens', async () => {
+  const { event, cost } = await ask('gemini-3-flash-preview')
+  expect(event?.usage).toMatchObject({ unit: 'web_search', units: 2, output_tokens: 100 })
+  // Two of $14 a thousand; 1,000 × $0.50 and 100 × $3 a million.
+  expect(cost?.nanos).toBe(28_000_000n + 500_000n + 300_000n)
+})
+
+test('older models are billed by the prompt: no price of a query is made up', async () => {
+  const { event, cost } = await ask('gemini-2.5-flash')
+  expect(event?.usage).toMatchObject({ unit: 'web_search', units: 2 })
+  expect(cost).toMatchObject({
+    nanos: null,
+    unpriced_reason: 'gemini-2.5-flash has no price for a web_search',
+  })
+})
+
+test('maps have a fee that is in no count: what is known is an estimate', async () => {
+  const chunks = [{ maps: { placeId: 'x' } }]
+  const { event } = await ask('gemini-3-flash-preview', {}, chunks)
+  expect(event?.quality).toBe('estimated')
+})
+
+test('a budget that blocks refuses a search, since nothing limits how many there are', async () => {
+  const { status, text } = await ask('gemini-3-flash-preview', { limit_nanos: 10n ** 12n })
+  expect(status).toBe(400)
+  expect(text).toContain('a tool in it has no limit of uses')
+})
