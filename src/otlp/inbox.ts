@@ -52,8 +52,8 @@ type Ready = Waiting & { readonly decoded: Decoded }
 
 /**
  * Takes requests as they come and books them at its own pace: what arrived at once shares a transaction,
- * one group at a time, and between its bodies and after it everybody else has a turn. Bodies wait undecoded, so that
- * memory is bounded by their bytes and only one group's items exist.
+ * one group at a time, and between groups and between bodies everybody else has a turn. Bodies wait
+ * undecoded, so that memory is bounded by their bytes and only one group's items exist.
  */
 export function createInbox(
   bookAll: BookAll,

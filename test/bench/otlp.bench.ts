@@ -17,7 +17,8 @@ const SPEND_P95_MS_MAX = 50
 const RSS_RATIO_MAX = 1.25
 
 /** So many parts are measured, after one that warms up. */
-const PARTS = 10
+const PARTS = 25
+const SOAK_PARTS = 10
 
 type Sizes = { readonly protobuf_records: number; readonly json_records: number }
 
@@ -29,7 +30,7 @@ export async function run({ is_smoke }: BenchOptions): Promise<Figure[]> {
   return measure(
     is_smoke
       ? { protobuf_records: 20 * BATCH, json_records: 20 * BATCH }
-      : { protobuf_records: 2_000_000, json_records: 1_000_000 },
+      : { protobuf_records: 1_000_000, json_records: 500_000 },
   )
 }
 
@@ -67,7 +68,7 @@ async function measureEncoding(encoding: Encoding, records: number): Promise<Fig
       {
         name: `${encoding}: memory`,
         value: rss_mb / rss_before,
-        unit: 'of that after a tenth',
+        unit: 'of that after the warm-up',
         note: `${rss_mb.toFixed(0)} MB RSS after ${records} records more`,
       },
     ]
@@ -229,10 +230,10 @@ async function soak(encoding: Encoding, records: number): Promise<Figure> {
   const rss: number[] = []
   const cpu_before = cpuSecondsOf(receiver.pid)
   try {
-    for (let part = 1; part <= PARTS; part++) {
-      const per_core = await sendPart(receiver, Math.ceil(records / PARTS))
+    for (let part = 1; part <= SOAK_PARTS; part++) {
+      const per_core = await sendPart(receiver, Math.ceil(records / SOAK_PARTS))
       rss.push(rssMb(receiver.pid, 'now'))
-      const sent = Math.round((part * records) / PARTS)
+      const sent = Math.round((part * records) / SOAK_PARTS)
       console.log(
         `${sent.toLocaleString('en-US')} records: ${rss.at(-1)?.toFixed(0)} MB RSS, ${Math.round(per_core)} records per core and s`,
       )
