@@ -12,13 +12,14 @@ export async function openProxy(app: App): Promise<ProxyRoute> {
   setFlagsFromString('--semi-space-growth-factor=2')
   const keyring = openKeyring(app)
   const gate = await createGate(app)
+  const catalog = await app.catalog()
   const { handle, close } = proxyRoute({
     db,
     clock,
     log,
     gate,
     providers,
-    catalog: app.catalog,
+    catalog: () => catalog,
     resolveKey: keyring.resolveKey,
     upstreamKey: keyring.upstreamKey,
     baseUrl: (id) => keyring.upstreamBaseUrl(id) ?? config.upstream_base_urls[id],

@@ -10,6 +10,7 @@ import { connectDeps } from './jobs/connect-deps.ts'
 import { isTokenProblem, type Scope, verifyAccessToken } from './keys/access-token.ts'
 import { countRefused } from './ledger/receiver.ts'
 import { createBookAll } from './otlp/book.ts'
+import { noticeGrpc } from './otlp/grpc.ts'
 import { createRefusalCounter } from './otlp/refusals.ts'
 import { otlpRoute } from './otlp/route.ts'
 import { SIEVES } from './otlp/sieve.ts'
@@ -27,6 +28,8 @@ const LOOPBACK = ['127.0.0.1', 'localhost', '::1', '[::1]']
 /** OTLP, MCP over HTTP and the pages, as one Hono app; the caller gives it a socket. */
 export function createSidePort(app: App): {
   hono: Hono<{ Bindings: HttpBindings }>
+  /** Telemetry that did not get as far as the app. */
+  onRefused: ReturnType<typeof createRefusalCounter>
   close(): Promise<void>
 } {
   const hono = new Hono<{ Bindings: HttpBindings }>()
@@ -53,7 +56,12 @@ export function createSidePort(app: App): {
   })
   hono.route('/', secretRoute(app))
   hono.route('/', connectRoute(connectDeps(app)))
-  hono.route('/', otlpRoute(otlpDeps(app)))
+  const { log, db, clock } = app
+  const onRefused = createRefusalCounter({
+    log,
+    count: (one) => countRefused(db, one, clock.now()),
+  })
+  hono.route('/', otlpRoute({ ...otlpDeps(app), onRefused }))
   hono.notFound((c) =>
     c.text(
       'Nothing is here. Outlay answers at /mcp, /v1/logs, /proxy/<provider> and /healthz.\n',
@@ -70,6 +78,7 @@ export function createSidePort(app: App): {
   })
   return {
     hono,
+    onRefused,
     async close() {
       await mcp.close()
     },
@@ -83,12 +92,13 @@ export function createSidePort(app: App): {
 export async function openSidePort(app: App): Promise<SidePort> {
   const { host, port } = app.config
   await refuseOpenBind(app)
-  const { hono, close } = createSidePort(app)
+  const { hono, onRefused, close } = createSidePort(app)
   const door = createProxyDoor(app, allowedHosts(app))
   const answer = getRequestListener(hono.fetch)
   const server = createServer((incoming, outgoing) => {
     if (!door.take(incoming, outgoing)) void answer(incoming, outgoing)
   })
+  noticeGrpc(server, () => onRefused({ signal: null, status: 505, user_agent: '' }))
   server.headersTimeout = 20_000
   server.requestTimeout = 60_000
   server.keepAliveTimeout = 65_000
@@ -209,6 +219,5 @@ function otlpDeps(app: App): Parameters<typeof otlpRoute>[0] {
         ? { status: auth.status, message: auth.problem, headers: auth.headers }
         : { id: auth.token, name: auth.clientId }
     },
-    onRefused: createRefusalCounter({ log, count: (one) => countRefused(db, one, clock.now()) }),
   }
 }

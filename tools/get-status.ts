@@ -48,7 +48,7 @@ function formatStatus(status: StatusReport): string {
   }
   for (const one of receivers)
     lines.push(
-      `- telemetry ${one.client} ${one.signal}: ${one.accepted} accepted, last ${one.last_received_at}`,
+      `- telemetry ${one.client} ${one.signal}: ${one.accepted} accepted, last ${one.last_received_at}${one.missing ? `; missing: ${one.missing}` : ''}`,
     )
   if (problems.length === 0) lines.push('Nothing to fix.')
   return [...lines, ...problems.map((problem) => `To fix: ${problem}`)].join('\n')

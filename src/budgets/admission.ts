@@ -67,7 +67,7 @@ export type Settlement = {
 
 /** The proxy's only way to budgets and ledger. All commits are grouped per turn of the event loop. */
 export type Gate = {
-  /** Holds the bound in every blocking budget that binds, in one transaction, on disk when it returns. */
+  /** Holds the bound in every blocking budget that binds, in one transaction, committed when it returns. */
   admit(request: AdmitRequest): Promise<Admission>
   /** Books the event and turns the hold into what it cost, in one transaction. Twice changes nothing. */
   settle(settlement: Settlement): Promise<void>

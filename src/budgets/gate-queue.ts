@@ -40,7 +40,6 @@ type Waiting = {
 
 type Queue = QueueParts & {
   waiting: Waiting[]
-  readonly syncing: Set<Promise<void>>
   is_scheduled: boolean
   /** Above 0 while the store is in trouble. */
   retry_ms: number
@@ -52,7 +51,6 @@ export function createQueue(parts: QueueParts): GateQueue {
   const queue: Queue = {
     ...parts,
     waiting: [],
-    syncing: new Set(),
     is_scheduled: false,
     retry_ms: 0,
     last_now: 0,
@@ -72,7 +70,6 @@ function add(queue: Queue, operation: Operation): Promise<Admission | undefined>
 async function drain(queue: Queue): Promise<number> {
   const deadline = queue.clock.wallNow() + CLOSE_WAIT_MS
   while (queue.waiting.length > 0 && queue.clock.wallNow() < deadline) await queue.clock.sleep(5)
-  await Promise.allSettled(queue.syncing)
   const lost = queue.waiting.splice(0)
   return lost.length
 }
@@ -92,7 +89,6 @@ function schedule(queue: Queue): void {
 function flush(queue: Queue): void {
   const batch = queue.waiting.slice(0, BATCH_MAX)
   try {
-    refresh(queue.till, nowOf(queue))
     const bound = batch.filter((one) => !passFree(queue, one))
     if (bound.length > 0) commit(queue, bound)
     queue.retry_ms = 0
@@ -108,13 +104,22 @@ function nowOf(queue: Queue): number {
   return queue.last_now
 }
 
-/** Where no blocking budget binds there is nothing to write. */
+/** Where no blocking budget binds there is nothing to write; what was known of that may be old. */
 function passFree(queue: Queue, one: Waiting): boolean {
-  const { operation } = one
-  if (operation.kind !== 'admit') return false
-  if (peek(queue.till, operation.request.subject, nowOf(queue))) return false
+  if (isBound(queue, one)) return false
+  refresh(queue.till, nowOf(queue))
+  return passKnownFree(queue, one)
+}
+
+function passKnownFree(queue: Queue, one: Waiting): boolean {
+  if (isBound(queue, one)) return false
   end(one, { kind: 'admitted', hold_id: null, remaining_nanos: null })
   return true
+}
+
+function isBound(queue: Queue, { operation }: Waiting): boolean {
+  if (operation.kind !== 'admit') return true
+  return peek(queue.till, operation.request.subject, nowOf(queue)) !== undefined
 }
 
 function end(one: Waiting, result: Admission | undefined): void {
@@ -127,7 +132,8 @@ function commit(queue: Queue, batch: readonly Waiting[]): void {
   try {
     const operations = batch.map(({ operation }) => operation)
     const results = run(queue.till, operations, nowOf(queue))
-    answer(queue, batch, results)
+    for (const [i, one] of batch.entries()) end(one, results[i])
+    queue.wal.soon()
   } catch (error) {
     if (isStoreTrouble(error)) throw error
     const [first] = batch
@@ -139,41 +145,6 @@ function commit(queue: Queue, batch: readonly Waiting[]): void {
   }
 }
 
-function answer(
-  queue: Queue,
-  batch: readonly Waiting[],
-  results: readonly (Admission | undefined)[],
-): void {
-  const held: Held[] = []
-  for (const [i, one] of batch.entries()) {
-    const result = results[i]
-    one.is_done = true
-    if (result?.kind === 'admitted' && result.hold_id !== null)
-      held.push({ one, result, hold_id: result.hold_id })
-    else one.answer.resolve(result)
-  }
-  if (held.length === 0) return
-  const done = queue.wal.sync().then(
-    () => {
-      for (const { one, result } of held) one.answer.resolve(result)
-    },
-    (error: unknown) => refuseUnsynced(queue, held, error),
-  )
-  queue.syncing.add(done)
-  void done.finally(() => queue.syncing.delete(done))
-}
-
-type Held = { readonly one: Waiting; readonly result: Admission; readonly hold_id: string }
-
-/** What is not on disk must not leave. */
-function refuseUnsynced(queue: Queue, held: readonly Held[], error: unknown): void {
-  queue.log.warn('holds could not be put on disk', { reason: messageOf(error) })
-  for (const { one, hold_id } of held) {
-    void add(queue, { kind: 'release', hold_id })
-    one.answer.resolve(unavailable(queue, one.operation))
-  }
-}
-
 /** Nothing was done. Whoever waited long enough gets an answer; bookings stay until they are written. */
 function waitFor(queue: Queue, error: unknown): void {
   if (queue.retry_ms === 0)
@@ -181,7 +152,7 @@ function waitFor(queue: Queue, error: unknown): void {
   queue.retry_ms = Math.min(RETRY_MS_MAX, queue.retry_ms * 2 || 1)
   const now = queue.clock.wallNow()
   for (const one of queue.waiting) {
-    if (one.is_done || passFree(queue, one)) continue
+    if (one.is_done || passKnownFree(queue, one)) continue
     const waited_ms = now - one.since
     if (one.operation.kind !== 'admit') {
       if (waited_ms >= SETTLE_WAIT_MS) one.answer.resolve(undefined)

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts'
+import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { usdFromNanos } from '../money.ts'
 import type { Catalog } from '../pricing/catalog.ts'
@@ -23,7 +24,7 @@ export type GateParts = {
 
 /**
  * Opens the gate on a connection of its own. What comes in one turn of the event loop is one
- * transaction: a hold is on disk when `admit` returns, an entry is committed when `settle` does.
+ * transaction: a hold is committed when `admit` returns, an entry when `settle` does.
  * A store that is locked or full denies what a blocking budget binds, and lets the rest through; their
  * bookings wait in memory.
  */
@@ -41,18 +42,14 @@ export async function createGate(parts: GateParts): Promise<Gate> {
         cost_usd: usdFromNanos(cost),
       }),
   })
-  const wal = openWalSync(store_path)
+  const wal = openWalSync(store_path, (error) =>
+    log.warn('the disk did not take what was written', { reason: messageOf(error) }),
+  )
   const queue = createQueue({ till, wal, clock, log })
   return {
-    async admit(request) {
-      return (await queue.add({ kind: 'admit', request })) as Admission
-    },
-    async settle(settlement) {
-      await queue.add({ kind: 'settle', settlement })
-    },
-    async release(hold_id) {
-      await queue.add({ kind: 'release', hold_id })
-    },
+    admit: (request) => queue.add({ kind: 'admit', request }) as Promise<Admission>,
+    settle: (settlement) => queue.add({ kind: 'settle', settlement }) as Promise<undefined>,
+    release: (hold_id) => queue.add({ kind: 'release', hold_id }) as Promise<undefined>,
     async close() {
       const lost = await queue.drain()
       if (lost > 0) log.warn('bookings were lost: the store could not be written', { count: lost })

@@ -1,4 +1,4 @@
-import { reportStatus } from '../jobs/status.ts'
+import { type ReceiverReport, reportStatus } from '../jobs/status.ts'
 import type { Command } from './command.ts'
 
 export const doctor: Command = {
@@ -27,12 +27,21 @@ export const doctor: Command = {
           `  ${stream.stream.padEnd(28)} ${stream.status.padEnd(12)} ${(stream.read_from ?? '–').padEnd(11)}to ${(stream.read_through ?? '–').slice(0, 16)}  backfill ${stream.backfill_percent} %`,
         )
     }
-    for (const one of status.receivers)
-      print(
-        `\ntelemetry ${one.client} (${one.signal}): ${one.accepted} accepted, ${one.duplicates} again, ${one.rejected} rejected, last ${one.last_received_at}`,
-      )
+    for (const line of receiverLines(status.receivers)) print(line)
     print(status.problems.length === 0 ? '\nNothing to fix.' : '\nTo fix:')
     for (const problem of status.problems) print(`- ${problem}`)
     return status.problems.length > 0 ? 1 : 0
   },
+}
+
+/** What arrived of each client, on which signal and when last. */
+function receiverLines(receivers: readonly ReceiverReport[]): string[] {
+  return [...Map.groupBy(receivers, ({ client }) => client)].flatMap(([client, signals]) => [
+    `\ntelemetry of ${client}`,
+    ...signals.map(
+      ({ signal, accepted, duplicates, ignored, rejected, last_received_at }) =>
+        `  ${signal.padEnd(13)} last ${last_received_at.slice(0, 19)}Z, ${accepted} accepted, ${duplicates} again, ${ignored} of no matter, ${rejected} rejected`,
+    ),
+    ...signals.flatMap(({ missing }) => (missing ? [`  missing ${missing}`] : [])),
+  ])
 }

@@ -21,13 +21,20 @@ const ANYBODY = {
   clients: /(?:)/,
 }
 
+const GRPC =
+  'came as gRPC, which is not taken; set the client to OTLP over HTTP: OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, in Gemini CLI "otlpProtocol": "http"'
+
 const REASONS: Readonly<Record<string, string>> = {
   misdirected: 'went to a path where none is taken',
   refused_400: 'could not be read',
   refused_401: 'came without a valid access token (make one: outlay tokens create)',
   refused_403: 'came with an access token that lacks the scope "ingest"',
   refused_413: 'were too large',
-  refused_415: 'were of a content type or encoding that OTLP does not know',
+  refused_415:
+    'were of a content type or encoding that OTLP over HTTP does not know; set the exporter to http/protobuf or http/json',
+  refused_505: GRPC,
+  refused_temporality:
+    'did not say whether they count since the last one or since the start, so that they count nothing; set OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=delta',
   refused_500: 'failed for a defect of Outlay (see its log)',
 }
 
@@ -43,10 +50,12 @@ export async function listRefusalProblems(db: Db, now: number): Promise<string[]
     .limit(1_000)
     .execute()
   return refused
-    .filter(({ client, last_at }) => {
+    .filter(({ kind, client, last_at }) => {
       const { clients } = CLIENTS[client] ?? ANYBODY
+      const isOfSender = (name: string) =>
+        kind === 'refused_temporality' ? name === client : clients.test(name)
       const is_cured = arrived.some(
-        (one) => clients.test(one.client) && one.last_received_at > last_at,
+        (one) => isOfSender(one.client) && one.last_received_at > last_at,
       )
       return last_at > now - SHOWN_FOR_MS && !is_cured
     })
@@ -57,7 +66,8 @@ type Problem = { kind: RefusedKind; client: string; requests: number; last_at: n
 
 function formatProblem({ kind, client, requests, last_at }: Problem): string {
   const who = client === 'unknown' ? 'an unknown client' : client
-  const what = `${requests} telemetry ${requests === 1 ? 'request' : 'requests'} from ${who}`
+  const noun = kind === 'refused_temporality' ? 'data point' : 'telemetry request'
+  const what = `${requests} ${noun}${requests === 1 ? '' : 's'} from ${who}`
   const why = `${what} ${REASONS[kind] ?? 'were refused'}, last at ${isoTime(last_at)}.`
   return kind === 'misdirected' ? `${why} ${(CLIENTS[client] ?? ANYBODY).hint}` : why
 }

@@ -9,6 +9,7 @@ import { listBudgetProblems } from './budget-problems.ts'
 import { listRefusalProblems } from './refusals.ts'
 import { OWNER_LEASE } from './scheduler.ts'
 import { isSyncing } from './sync.ts'
+import { listTelemetryGaps, type TelemetryGaps } from './telemetry-gaps.ts'
 
 export type StreamReport = {
   readonly stream: string
@@ -40,6 +41,8 @@ export type ReceiverReport = {
   readonly ignored: number
   readonly rejected: number
   readonly last_received_at: string
+  /** On a client's latest row: what it could send as well. */
+  readonly missing: string | null
 }
 
 export type StatusReport = {
@@ -75,7 +78,8 @@ export async function reportStatus(app: App): Promise<StatusReport> {
       streams,
     })
   }
-  const receivers = await listReceivers(db)
+  const gaps = await listTelemetryGaps(db, clock.now())
+  const receivers = await listReceivers(db, gaps)
   const side_port = owner ? sidePortOf(owner.detail) : null
   return {
     version: VERSION,
@@ -92,6 +96,7 @@ export async function reportStatus(app: App): Promise<StatusReport> {
       ...(await emptiedProblems(db)),
       ...emptyProblems(reports, receivers),
       ...(await listRefusalProblems(db, clock.now())),
+      ...gaps.problems,
       ...(await listBudgetProblems(db, clock.now())),
       ...portProblems(owner?.detail),
     ],
@@ -235,7 +240,7 @@ function emptyProblems(
   ]
 }
 
-async function listReceivers(db: Db): Promise<ReceiverReport[]> {
+async function listReceivers(db: Db, { missing }: TelemetryGaps): Promise<ReceiverReport[]> {
   const rows = await db
     .selectFrom('receiver')
     .selectAll()
@@ -244,7 +249,12 @@ async function listReceivers(db: Db): Promise<ReceiverReport[]> {
     .orderBy('last_received_at', 'desc')
     .limit(50)
     .execute()
-  return rows.map((row) => ({ ...row, last_received_at: isoTime(row.last_received_at) }))
+  const latest = new Map(rows.toReversed().map((row) => [row.client, row]))
+  return rows.map((row) => ({
+    ...row,
+    last_received_at: isoTime(row.last_received_at),
+    missing: (latest.get(row.client) === row && missing.get(row.client)) || null,
+  }))
 }
 
 function sidePortOf(detail: string): string | null {

@@ -28,13 +28,13 @@ export type KeyringParts = {
  */
 export type Keyring = {
   /** What stands behind a text that a client sent; notes the use at most once a minute. */
-  resolveKey(text: string, now: number): Promise<ProxyKey | KeyProblem>
+  resolveKey(text: string, now: number): ProxyKey | KeyProblem
   /** The provider's own key for a wrapped key's workspace, else the one for all; null where none is. */
-  upstreamKey(provider: string, key: Pick<ProxyKey, 'id'>): Promise<Secret | null>
+  upstreamKey(provider: string, key: Pick<ProxyKey, 'id'>): Secret | null
   /** Where the connected key of a provider says that it is reached, if not at its real host. */
   upstreamBaseUrl(provider: string): string | undefined
   /** Of an OpenAI-compatible server; null for a name that none has. */
-  compatBaseUrl(name: string): Promise<string | null>
+  compatBaseUrl(name: string): string | null
   close(): void
 }
 
@@ -53,6 +53,8 @@ type Ring = {
   is_checked: boolean
   /** By the hash of the whole text; a key in rotation is there twice. */
   readonly entries: Map<string, Entry>
+  /** The hashes of texts that were found to be keys: hashing is not repeated for each request. */
+  readonly hashes: Map<string, string>
   readonly workspaces: Map<string, string | null>
   upstreams: Upstream[]
 }
@@ -66,15 +68,16 @@ export function openKeyring({ store_path, store_driver, sealer }: KeyringParts):
     seen: { version: -1, revision: -1 },
     is_checked: false,
     entries: new Map(),
+    hashes: new Map(),
     workspaces: new Map(),
     upstreams: [],
   }
   return {
-    async resolveKey(text, now) {
+    resolveKey(text, now) {
       check(ring)
       return resolve(ring, text, now)
     },
-    async upstreamKey(provider, { id }) {
+    upstreamKey(provider, { id }) {
       check(ring)
       return openUpstream(ring, provider, ring.workspaces.get(id) ?? null)
     },
@@ -85,7 +88,7 @@ export function openKeyring({ store_path, store_driver, sealer }: KeyringParts):
         undefined
       )
     },
-    async compatBaseUrl(name) {
+    compatBaseUrl(name) {
       check(ring)
       return (
         ring.upstreams.find((one) => one.provider === name && one.is_compat === 1)?.base_url ?? null
@@ -113,6 +116,7 @@ function check(ring: Ring): void {
 
 function load(ring: Ring): void {
   ring.entries.clear()
+  ring.hashes.clear()
   ring.workspaces.clear()
   for (const row of ring.queries.keys()) {
     const key = keyOf(row)
@@ -126,10 +130,10 @@ function load(ring: Ring): void {
 }
 
 function resolve(ring: Ring, text: string, now: number): ProxyKey | KeyProblem {
-  const id = idOfKey(text)
-  if (id === undefined) return refuseShape(text)
-  const entry = ring.entries.get(hashOfKey(text))
-  if (!entry) return UNKNOWN
+  const hash = ring.hashes.get(text) ?? hashOfKey(text)
+  const entry = ring.entries.get(hash)
+  if (!entry) return idOfKey(text) === undefined ? refuseShape(text) : UNKNOWN
+  ring.hashes.set(text, hash)
   const { key, proxy_key, until } = entry
   if (until !== null && until <= now)
     return problem('revoked', `This secret of the wrapped key "${key.name}" was replaced.`)

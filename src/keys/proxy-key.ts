@@ -34,7 +34,7 @@ export type KeyProblem = {
 }
 
 /** What stands behind a text that a client sent as its key. */
-export type ResolveKey = (secret_text: string, now: number) => Promise<ProxyKey | KeyProblem>
+export type ResolveKey = (secret_text: string, now: number) => ProxyKey | KeyProblem
 
 export function isKeyProblem(result: ProxyKey | KeyProblem): result is KeyProblem {
   return 'problem' in result

@@ -42,9 +42,10 @@ export async function countReceived(db: Db, received: Received, at: number): Pro
 
 /**
  * Requests that a receiver did not take, in rows of the same table: `misdirected` went to a path where no
- * telemetry is taken, the others were answered with a status.
+ * telemetry is taken, the others were answered with a status. `refused_temporality` are points of metrics
+ * that did not say whether they are sums since the last point or since the start.
  */
-export type RefusedKind = 'misdirected' | `refused_${number}`
+export type RefusedKind = 'misdirected' | 'refused_temporality' | `refused_${number}`
 
 export type Refused = {
   readonly kind: RefusedKind

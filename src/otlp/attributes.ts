@@ -25,12 +25,18 @@ export function findValue(
 /** Short texts only: what is longer names nothing and could be content. */
 export function findText(item: Item, names: Names): string | undefined {
   for (const name of names) {
-    const value = findValue(item, [name])
-    if (value === undefined || typeof value === 'object') continue
-    const text = String(value)
-    if (text.length <= TEXT_LENGTH_MAX) return text
+    const text = textNamed(item, name)
+    if (text !== undefined) return text
   }
   return undefined
+}
+
+/** As `findText`, of one name. */
+export function textNamed({ attributes, resource }: Item, name: string): string | undefined {
+  const value = attributes[name] ?? resource[name]
+  if (value === undefined || value === '' || typeof value === 'object') return undefined
+  const text = String(value)
+  return text.length <= TEXT_LENGTH_MAX ? text : undefined
 }
 
 /**

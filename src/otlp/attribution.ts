@@ -1,7 +1,7 @@
 import { sha256 } from '../ids.ts'
 import type { UsageEvent } from '../ledger/event.ts'
 import { type BillingMode, findBillingRule, type TelemetryPolicy } from '../policy.ts'
-import { findText, findValue, type Item } from './attributes.ts'
+import { findText, findValue, type Item, textNamed } from './attributes.ts'
 import type { Client } from './clients/client.ts'
 import type { Attributes } from './signal.ts'
 
@@ -131,7 +131,7 @@ function lastSegment(path: string): string | undefined {
 function tagsOf(item: Item, names: readonly string[]): Record<string, string> {
   const tags: Record<string, string> = {}
   for (const name of names) {
-    const value = findText(item, [name])
+    const value = textNamed(item, name)
     if (value !== undefined) tags[name] = value
   }
   return tags

@@ -1,13 +1,20 @@
 import type { Clock } from '../clock.ts'
 import { recordMetrics } from '../ledger/metric-record.ts'
-import { countReceived } from '../ledger/receiver.ts'
+import { countReceived, countRefused } from '../ledger/receiver.ts'
 import { recordEvents } from '../ledger/record.ts'
 import { NO_POLICY, type TelemetryPolicy } from '../policy.ts'
 import type { Catalog } from '../pricing/catalog.ts'
 import type { Db } from '../store/schema.ts'
 import { type AttributionRules, DEFAULT_TAGS } from './attribution.ts'
 import { readMetrics } from './metrics.ts'
-import { type Arrival, type Context, countOf, emptyReading, type Reading } from './reading.ts'
+import {
+  type Arrival,
+  type Context,
+  type Count,
+  countOf,
+  emptyReading,
+  type Reading,
+} from './reading.ts'
 import { readLogs, readSpans } from './requests.ts'
 import type { Batch, Booked } from './signal.ts'
 
@@ -46,11 +53,19 @@ export function createBookAll(deps: BookDeps): (arrivals: readonly Arrival[]) =>
       const samples = readings.flatMap((reading) => reading.samples)
       await recordMetrics(trx, catalog, samples, now)
       for (const { signal, counts } of readings)
-        for (const [client, count] of counts)
-          await countReceived(trx, { signal, client: client || null, ...count }, now)
+        for (const [client, count] of counts) await countItems(trx, { signal, client, count }, now)
     })
     return readings.map(bookedOf)
   }
+}
+
+type Counted = { readonly signal: string; readonly client: string; readonly count: Count }
+
+async function countItems(trx: Db, { signal, client, count }: Counted, now: number): Promise<void> {
+  await countReceived(trx, { signal, client: client || null, ...count }, now)
+  const requests = count.without_temporality
+  const refused = { kind: 'refused_temporality', client: client || 'unknown', requests } as const
+  if (requests > 0) await countRefused(trx, refused, now)
 }
 
 /** Of an event that comes twice in the batches themselves, one is a duplicate too. */

@@ -117,8 +117,7 @@ function itemReader(
     const start = reader.pos
     const ignored_of = peek(reader, origin, sieve)
     if (ignored_of !== undefined) return into.ignore(ignored_of)
-    reader.pos = start
-    readItem(read, reader.value(), origin, into)
+    readItem(read, reader.since(start), origin, into)
   }
 }
 
@@ -139,19 +138,33 @@ function readItem(read: ReadItem, item: unknown, origin: Origin, into: Collector
 }
 
 function readLogRecord(item: Json, { resource, scope }: Origin, into: Collector): void {
-  const body = readValue(item['body'], 0)
   into.addRecord({
     resource,
     scope,
     attributes: readAttributes(item['attributes']),
     event_name: textOf(item['eventName']),
-    body: typeof body === 'string' ? body : null,
+    body: bodyOf(item['body']),
     time_ns: instantOf(item['timeUnixNano']),
     observed_ns: instantOf(item['observedTimeUnixNano']),
     trace_id: hexIdOf(item['traceId'], 32),
     span_id: hexIdOf(item['spanId'], 16),
   })
 }
+
+/** As Codex writes them: a guess that makes it faster where it is right. */
+const LOG_FIELDS = [
+  'timeUnixNano',
+  'observedTimeUnixNano',
+  'severityNumber',
+  'severityText',
+  'body',
+  'attributes',
+  'droppedAttributesCount',
+  'flags',
+  'traceId',
+  'spanId',
+  'eventName',
+]
 
 function peekLogRecord(
   reader: JsonReader,
@@ -162,7 +175,12 @@ function peekLogRecord(
   let is_plain = true
   let event_name = ''
   let body_at = -1
-  for (let key = reader.firstField(); key !== undefined; key = reader.nextField())
+  let index = 0
+  for (
+    let key = reader.firstField(LOG_FIELDS[index]);
+    key !== undefined;
+    key = reader.nextField(LOG_FIELDS[++index])
+  )
     if (key === 'attributes') is_plain = peekAttributes(reader, attributes, keys) && is_plain
     else if (INSTANTS.includes(key)) is_plain = reader.skipDigits() && is_plain
     else if (key === 'eventName' && reader.is('text')) event_name = clip(reader.text())
@@ -171,12 +189,16 @@ function peekLogRecord(
       if (reader.skip() > VALUE_DEPTH_MAX) is_plain = false
     }
   if (!is_plain) return undefined
-  const body = body_at < 0 ? null : reader.at(body_at, () => readValue(reader.value(), 0))
-  const said = typeof body === 'string' ? body : null
-  return ignoredAs(
-    { resource, scope, attributes },
-    eventName({ attributes, event_name, body: said }),
-  )
+  const named = eventName({ attributes, event_name, body: null })
+  const name =
+    named === '' && body_at >= 0 ? reader.at(body_at, () => bodyOf(reader.value())) : named
+  return ignoredAs({ resource, scope, attributes }, name ?? '')
+}
+
+/** Only a text says something. */
+function bodyOf(value: unknown): string | null {
+  const body = readValue(value, 0)
+  return typeof body === 'string' ? body : null
 }
 
 function readSpan(item: Json, { resource, scope }: Origin, into: Collector): void {

@@ -52,7 +52,7 @@ type Ready = Waiting & { readonly decoded: Decoded }
 
 /**
  * Takes requests as they come and books them at its own pace: what arrived at once shares a transaction,
- * one group at a time, and between groups everybody else has a turn. Bodies wait undecoded, so that
+ * one group at a time, and between its bodies and after it everybody else has a turn. Bodies wait undecoded, so that
  * memory is bounded by their bytes and only one group's items exist.
  */
 export function createInbox(
@@ -73,10 +73,12 @@ export function createInbox(
     while (waiting.length > 0) {
       // First, so that all requests of this turn are in the group.
       await nextTurn()
-      await bookGroup(
-        takeGroup(waiting).flatMap((one) => decodeOne(one, sieves)),
-        bookAll,
-      )
+      const ready: Ready[] = []
+      for (const one of takeGroup(waiting)) {
+        ready.push(...decodeOne(one, sieves))
+        await nextTurn()
+      }
+      await bookGroup(ready, bookAll)
     }
     is_running = false
   }

@@ -108,7 +108,16 @@ export class JsonReader {
   value(): unknown {
     const start = this.pos
     this.skip()
-    return this.#parse(start)
+    return this.since(start)
+  }
+
+  /** The value between there and here, which was gone past. */
+  since(start: number): unknown {
+    try {
+      return JSON.parse(this.#bytes.toString('utf8', start, this.pos))
+    } catch {
+      throw badJson()
+    }
   }
 
   /** Goes past a value, and gives how many lists and objects lie in each other there. */
@@ -148,15 +157,6 @@ export class JsonReader {
   #makeText(start: number, stop: number): string {
     const text = this.#bytes.toString('utf8', start, stop)
     return text.includes('\\') ? (JSON.parse(`"${text}"`) as string) : text
-  }
-
-  /** The value between there and here, which was gone past. */
-  #parse(start: number): unknown {
-    try {
-      return JSON.parse(this.#bytes.toString('utf8', start, this.pos))
-    } catch {
-      throw badJson()
-    }
   }
 }
 

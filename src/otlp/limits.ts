@@ -18,6 +18,6 @@ export const IN_FLIGHT_BYTES_MAX = 64 * 2 ** 20
 export const IN_FLIGHT_REQUESTS_MAX = 1_024
 export const RETRY_AFTER_S = 1
 
-/** Batches that came at once share a transaction up to this size. */
-export const GROUP_BYTES_MAX = 4 * 2 ** 20
+/** Batches that came at once share a transaction up to this size: nobody else has the store meanwhile. */
+export const GROUP_BYTES_MAX = 2 * 2 ** 20
 export const GROUP_REQUESTS_MAX = 64

@@ -29,8 +29,10 @@ export function readMetrics(
     const count = countOf(reading, nameOf(client))
     const problem = problemOf(point)
     const measure = map && measureOf(point, map)
-    if (problem) reject(reading, count, `${point.metric}: ${problem}`)
-    else if (!client || !measure || !hasValue(point)) count.ignored += 1
+    if (problem) {
+      reject(reading, count, `${point.metric}: ${problem}`)
+      if (point.temporality === 'unspecified') count.without_temporality += 1
+    } else if (!client || !measure || !hasValue(point)) count.ignored += 1
     else {
       const { sample, is_skewed } = readPoint(point, { client, map, measure }, context, rules)
       count.accepted += 1

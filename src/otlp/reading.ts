@@ -14,6 +14,8 @@ export type Count = {
   ignored: number
   rejected: number
   skewed: number
+  /** Of the rejected, points of metrics that did not tell their temporality. */
+  without_temporality: number
 }
 
 /** What a batch says, before anything of it is written. */
@@ -35,7 +37,14 @@ export function emptyReading(signal: Batch['signal']): Reading {
 export function countOf({ counts }: Reading, client: string): Count {
   const known = counts.get(client)
   if (known) return known
-  const count = { accepted: 0, duplicates: 0, ignored: 0, rejected: 0, skewed: 0 }
+  const count = {
+    accepted: 0,
+    duplicates: 0,
+    ignored: 0,
+    rejected: 0,
+    skewed: 0,
+    without_temporality: 0,
+  }
   counts.set(client, count)
   return count
 }

@@ -2,7 +2,7 @@ import { sha256 } from '../ids.ts'
 import type { UsageEvent } from '../ledger/event.ts'
 import { type Nanos, nanosFromUsd } from '../money.ts'
 import { TOKEN_CLASSES, type Usage } from '../usage.ts'
-import { findNumber, findText, type Item } from './attributes.ts'
+import { findNumber, findText, type Item, textNamed } from './attributes.ts'
 import type { Attribution } from './attribution.ts'
 import type { Client, RequestMap } from './clients/client.ts'
 import { msOf } from './instant.ts'
@@ -66,17 +66,13 @@ function identityOf(
   const prefix = client.id ?? attribution.client ?? 'otlp'
   if (is_identified) return `${prefix}:${sha256(...source_id)}`
   const last = map.identity.at(-1) ?? []
-  const names = map.identity.find((all) => all.every((name) => findText(item, [name]))) ?? last
-  const values = names.map((name) => findText(item, [name]) ?? '')
+  const names = map.identity.find((all) => all.every((name) => textNamed(item, name))) ?? last
+  const values = names.map((name) => textNamed(item, name) ?? '')
+  if (names !== last) return `${prefix}:${sha256(...names, ...values)}`
   const counts = TOKEN_CLASSES.map((name) => String(usage[name]))
-  const rest = names === last ? [...source_id, ...counts, String(usage.reasoning_tokens)] : []
-  const order = names === last ? orderOf(source_ns) : ''
-  return `${prefix}:${order}${sha256(...names, ...values, ...rest)}`
-}
-
-/** Ids that grow with time fill one page of the index after another instead of one page each. */
-function orderOf(source_ns: bigint): string {
-  return `${msOf(source_ns).toString(36)}-`
+  const told = [...names, ...values, ...source_id, ...counts, String(usage.reasoning_tokens)]
+  // Ids that grow with time fill one page of the index after another instead of one page each.
+  return `${prefix}:${msOf(source_ns).toString(36)}-${sha256(...told)}`
 }
 
 /** A client that reports nothing for tokens does not know the price: that is no cost of zero. */

@@ -13,8 +13,8 @@ import type { Sieves } from './sieve.ts'
 
 /** A request that was not taken: what is told to the sender, and who it seems to be. */
 export type Refused = {
-  /** `misdirected`: telemetry that was sent to a path where none is taken. */
-  readonly signal: Signal | 'misdirected'
+  /** `misdirected`: telemetry that was sent to a path where none is taken. Null: it did not say. */
+  readonly signal: Signal | 'misdirected' | null
   readonly status: number
   readonly user_agent: string
 }

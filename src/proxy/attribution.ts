@@ -36,15 +36,19 @@ const VALUE_LENGTH_MAX = 200
 
 /** Headers that are meant for a gateway alone, and end here. */
 export function isAttributionHeader(name: string): boolean {
-  if (!name.startsWith('x-') && !name.startsWith('helicone-') && !name.startsWith('cf-aig-'))
-    return false
   return (
-    OWN.has(name) ||
-    name.startsWith('helicone-') ||
-    name.startsWith('x-outlay-') ||
-    name.startsWith('cf-aig-') ||
-    TAG_HEADER.test(name)
+    isOwnName(name) &&
+    (OWN.has(name) ||
+      name.startsWith('helicone-') ||
+      name.startsWith('x-outlay-') ||
+      name.startsWith('cf-aig-') ||
+      TAG_HEADER.test(name))
   )
+}
+
+/** Most headers are told apart by how they begin. */
+function isOwnName(name: string): boolean {
+  return name.startsWith('x-') || name.startsWith('helicone-') || name.startsWith('cf-aig-')
 }
 
 /**
@@ -66,8 +70,9 @@ function tagsOf(
   metadata: Readonly<Record<string, string>>,
 ): Record<string, string> {
   const found: [string, string][] = []
-  for (const [name, value] of Object.entries(headers)) {
-    const tag = TAG_HEADER.exec(name)?.[1]
+  for (const name in headers) {
+    const tag = isOwnName(name) ? TAG_HEADER.exec(name)?.[1] : undefined
+    const value = headers[name]
     if (tag && typeof value === 'string') found.push([tag, value])
   }
   for (const pair of (firstOf(headers, TAG_LISTS) ?? '').split(',')) {
@@ -93,11 +98,16 @@ function metadataOf(headers: IncomingHttpHeaders): Record<string, string> {
   )
 }
 
+/**
+ * A sub-agent of Codex has a thread of its own in the session of its root. Its telemetry and its log go by
+ * the thread, and would count again beside a session.
+ */
 function codexSession(headers: IncomingHttpHeaders): string | undefined {
   const metadata = headers['x-codex-turn-metadata']
-  return typeof metadata === 'string'
-    ? /"session_id"\s*:\s*"([\w-]{8,64})"/.exec(metadata)?.[1]
-    : undefined
+  if (typeof metadata !== 'string') return undefined
+  const idOf = (name: string) =>
+    new RegExp(`"${name}"\\s*:\\s*"([\\w-]{8,64})"`).exec(metadata)?.[1]
+  return idOf('thread_id') ?? idOf('session_id')
 }
 
 const CLIENTS: readonly (readonly [agent: RegExp, client: string])[] = [

@@ -1,3 +1,4 @@
+import { MINUTE_MS } from '../clock.ts'
 import type { Nanos } from '../money.ts'
 import type { Catalog, PriceClass, PriceRule } from '../pricing/catalog.ts'
 import { findRule } from '../pricing/price.ts'
@@ -172,8 +173,28 @@ export function ruleIds(
     .join(' ')
 }
 
+type Remembered = { minute: number; readonly rules: Map<string, readonly PriceRule[]> }
+
+/** Names of models come from outside. */
+const REMEMBERED_MAX = 1_000
+/** Prices change at most from minute to minute. */
+const remembered = new WeakMap<Catalog, Remembered>()
+
+function listRules(catalog: Catalog, query: BoundQuery): readonly PriceRule[] {
+  const { provider, model, ask } = query
+  const minute = Math.floor(query.at / MINUTE_MS)
+  const known = remembered.get(catalog) ?? { minute, rules: new Map() }
+  if (known.minute !== minute || known.rules.size >= REMEMBERED_MAX) known.rules.clear()
+  known.minute = minute
+  remembered.set(catalog, known)
+  const key = `${provider}\n${model}\n${ask.service_tier}\n${ask.inference_geo}\n${ask.speed}`
+  const rules = known.rules.get(key) ?? findRules(catalog, query)
+  known.rules.set(key, rules)
+  return rules
+}
+
 /** Every rule that the request can come under, at every tier, place and speed that it leaves open. */
-function listRules(catalog: Catalog, { provider, model, at, ask }: BoundQuery): PriceRule[] {
+function findRules(catalog: Catalog, { provider, model, at, ask }: BoundQuery): PriceRule[] {
   const asked = (ask.service_tier ?? '').toLowerCase()
   const tiers = TIERS[asked] ?? [asked, 'standard']
   const geos = ask.inference_geo === null ? [null, 'us'] : [ask.inference_geo]

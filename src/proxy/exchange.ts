@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Pool } from 'undici'
 import type { Subject } from '../budgets/admission.ts'
 import { MINUTE_MS } from '../clock.ts'
-import { newId } from '../ids.ts'
+import { newOrderedId } from '../ids.ts'
 import { isKeyProblem, type ProxyKey } from '../keys/proxy-key.ts'
 import { findBatchFile } from '../ledger/batch-file.ts'
 import type { UsageEvent } from '../ledger/event.ts'
@@ -15,6 +15,7 @@ import { boundBatch, boundOfFile, readBatchFile } from './batch.ts'
 import { type Bound, boundRequest } from './bound.ts'
 import { findCredential } from './credential.ts'
 import { requestHeaders } from './headers.ts'
+import { isOptionRefused } from './option.ts'
 import { modelsOf, type Prepared, prepareRequest } from './prepare.ts'
 import { Refusal } from './refusal.ts'
 import { relay } from './relay.ts'
@@ -39,7 +40,7 @@ export async function exchange(
   outgoing: ServerResponse,
 ): Promise<void> {
   const now = proxy.deps.clock.now()
-  const key = await authenticate(proxy, target, incoming, now)
+  const key = authenticate(proxy, target, incoming, now)
   proxy.limiter.admit(key, now)
   try {
     const knows_usage = !proxy.without_usage_option.has(target.provider)
@@ -53,12 +54,12 @@ export async function exchange(
   }
 }
 
-async function authenticate(
+function authenticate(
   { deps }: ProxyState,
   target: Target,
   incoming: IncomingMessage,
   now: number,
-): Promise<ProxyKey> {
+): ProxyKey {
   const credential = findCredential(incoming, target.query)
   if (credential.kind !== 'one')
     throw new Refusal(
@@ -67,7 +68,7 @@ async function authenticate(
         ? 'No key was sent. Outlay wants a wrapped key: olk_….'
         : 'Several different keys were sent. Send one wrapped key.',
     )
-  const key = await deps.resolveKey(credential.text, now)
+  const key = deps.resolveKey(credential.text, now)
   if (isKeyProblem(key))
     throw new Refusal(key.problem === 'unknown' ? 'key_unknown' : 'key_revoked', key.message)
   if (!key.providers.includes(target.provider))
@@ -83,34 +84,28 @@ type Sockets = { incoming: IncomingMessage; outgoing: ServerResponse; now: numbe
 async function forward(proxy: ProxyState, prepared: Prepared, sockets: Sockets): Promise<void> {
   const { deps } = proxy
   const { target, key } = prepared
-  const secret = await deps.upstreamKey(target.provider, key)
+  const secret = deps.upstreamKey(target.provider, key)
   if (!secret)
     throw new Refusal(
       'upstream_key_refused',
       `Outlay holds no key for ${target.provider}. Connect one: outlay connect ${target.provider} --kind inference.`,
     )
-  const catalog = await deps.catalog()
+  const catalog = deps.catalog()
   const about = attribute(sockets.incoming.headers, prepared.ask, key)
-  const id = newId('req')
-  const bound = prepared.rule === 'metered' ? await boundOf(prepared, catalog, sockets.now) : null
+  const id = newOrderedId('req', sockets.now)
+  const bound = prepared.ask.batch
+    ? await boundOfBatch(prepared, catalog, sockets.now)
+    : boundOf(prepared, catalog, sockets.now)
   if (bound) proxy.limiter.addTokens(key, bound.input_tokens + bound.output_tokens, sockets.now)
   const admitted = await admit(proxy, prepared, { id, about, bound, now: sockets.now })
   const event = eventOf(prepared, { id, about, now: sockets.now })
-  const upload = await readUpload(prepared, catalog, sockets.now)
+  const lines = prepared.api?.readUpload?.(prepared.body.value)
+  const upload = lines ? await readBatchFile(catalog, lines, placeOf(prepared, sockets.now)) : null
   await send(proxy, prepared, { admitted, event, secret, catalog, upload, ...sockets })
 }
 
-async function boundOf(
-  { target, ask, body, file }: Prepared,
-  catalog: Catalog,
-  at: number,
-): Promise<Bound | null> {
-  if (ask.model === null) return null
-  if (ask.batch) {
-    if (!('requests' in ask.batch)) return file && boundOfFile(catalog, file, at)
-    const place = { provider: target.provider, at, limitsOf: target.surface.limitsOf }
-    return (await boundBatch(catalog, ask.batch.requests, place))?.bound ?? null
-  }
+function boundOf({ target, rule, ask, body }: Prepared, catalog: Catalog, at: number) {
+  if (rule !== 'metered' || ask.model === null) return null
   return boundRequest(catalog, {
     provider: target.provider,
     model: ask.model,
@@ -122,11 +117,20 @@ async function boundOf(
   })
 }
 
-async function readUpload({ api, body, target }: Prepared, catalog: Catalog, at: number) {
-  const lines = api?.readUpload?.(body.value)
-  if (!lines) return null
-  const place = { provider: target.provider, at, limitsOf: target.surface.limitsOf }
-  return readBatchFile(catalog, lines, place)
+async function boundOfBatch(
+  prepared: Prepared,
+  catalog: Catalog,
+  at: number,
+): Promise<Bound | null> {
+  const { rule, ask, file } = prepared
+  if (rule !== 'metered' || ask.model === null || !ask.batch) return null
+  if (!('requests' in ask.batch)) return file && boundOfFile(catalog, file, at)
+  const place = placeOf(prepared, at)
+  return (await boundBatch(catalog, ask.batch.requests, place))?.bound ?? null
+}
+
+function placeOf({ target }: Prepared, at: number) {
+  return { provider: target.provider, at, limitsOf: target.surface.limitsOf }
 }
 
 type Charged = { id: string; about: Attribution; now: number }
@@ -259,10 +263,14 @@ async function sendOnce(
       if (admitted.hold_id !== null) await deps.gate.release(admitted.hold_id)
     },
     retryPlain: async (outcome, text) => {
-      if (!isOptionRefused(deps, prepared, outcome.status, text)) return false
+      if (!isOptionRefused(deps, prepared, { status: outcome.status, text })) return false
       await settle(
         deps,
-        { ...booking, event: { ...event, id: newId('req') }, hold_id: null },
+        {
+          ...booking,
+          event: { ...event, id: newOrderedId('req', event.occurred_at) },
+          hold_id: null,
+        },
         outcome,
       )
       return true
@@ -274,18 +282,6 @@ async function sendOnce(
       }),
   })
   return { how, status }
-}
-
-/** The official servers know the option; what they refuse is the client's own. */
-function isOptionRefused(
-  { providers }: ProxyState['deps'],
-  { adds_usage, target, body }: Prepared,
-  status: number,
-  text: string,
-): boolean {
-  if (!adds_usage || status !== 400 || !text.includes('stream_options')) return false
-  const is_official = providers.some(({ id }) => id === target.provider)
-  return !is_official && body.value['stream_options'] === undefined
 }
 
 function dispatch(

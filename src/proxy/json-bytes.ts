@@ -139,19 +139,13 @@ export function findLastObject(bytes: Buffer, name: string): unknown {
   return undefined
 }
 
-/** True when one of the names is a member somewhere whose value is not null. Cheap; may be wrong in favour. */
-export function hasMember(bytes: Buffer, name: string): boolean {
-  const quoted = `"${name}"`
-  let at = bytes.indexOf(quoted)
-  while (at >= 0) {
-    const colon = skipSpace(bytes, at + quoted.length)
-    if (bytes[colon] === COLON && bytes[skipSpace(bytes, colon + 1)] !== LOWER_N) return true
-    at = bytes.indexOf(quoted, at + quoted.length)
-  }
-  return false
+/**
+ * Matches text in which one of the names is a member somewhere whose value is not null. Cheap; may be
+ * wrong in favour. Names are plain words.
+ */
+export function memberPattern(names: readonly string[]): RegExp {
+  return new RegExp(`"(?:${names.join('|')})"\\s*:\\s*[^\\sn]`)
 }
-
-const LOWER_N = 0x6e
 
 /** The value, or undefined for what is not JSON. */
 export function parseJson(text: string): unknown {

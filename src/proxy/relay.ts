@@ -3,6 +3,7 @@ import type { Dispatcher } from 'undici'
 import type { JsonObject } from '../providers/wire.ts'
 import { errorAnswer } from './error-answer.ts'
 import { responseHeaders } from './headers.ts'
+import { createOutlet, type Outlet } from './outlet.ts'
 import { Refusal, sendRefusal, streamError } from './refusal.ts'
 import type { Relayed } from './relayed.ts'
 import type { Outcome } from './settlement.ts'
@@ -37,6 +38,7 @@ const OVER_HOLD = new Error('the answer reached its hold')
 
 class Relay implements Dispatcher.DispatchHandler {
   readonly #outgoing: ServerResponse
+  readonly #outlet: Outlet
   readonly #relayed: Relayed
   readonly #resolve: (how: 'done' | 'retry') => void
   #controller: Dispatcher.DispatchController | undefined
@@ -51,7 +53,7 @@ class Relay implements Dispatcher.DispatchHandler {
   /** Events come from a decoder, in its own time; the client gets them plain. */
   #is_decoded = false
   #events: Buffer[] = []
-  /** What the client gets when the booking is on disk; null before that. */
+  /** What the client gets when it is booked; null before that. */
   #held: Buffer[] | null = null
   #remaining = Number.POSITIVE_INFINITY
   #settling: Promise<void> | undefined
@@ -68,6 +70,7 @@ class Relay implements Dispatcher.DispatchHandler {
     resolve: (how: 'done' | 'retry') => void,
   ) {
     this.#outgoing = outgoing
+    this.#outlet = createOutlet(outgoing, () => this.#controller?.pause())
     this.#relayed = relayed
     this.#resolve = resolve
     outgoing.on('drain', this.#onDrain)
@@ -118,16 +121,16 @@ class Relay implements Dispatcher.DispatchHandler {
       ...(is_stream ? { 'cache-control': 'no-cache', 'x-accel-buffering': 'no' } : {}),
       ...this.#relayed.extra_headers,
     })
-    if (is_stream) this.#outgoing.flushHeaders()
+    if (is_stream) this.#outlet.open()
   }
 
   #addEvent(bytes: Buffer, value: JsonObject | null): void {
     if (this.#relayed.hides_usage && value !== null && isUsageOnly(value)) return
-    if (!this.#is_decoded) this.#events.push(bytes)
-    else if (!this.#client_left && !this.#outgoing.write(bytes)) this.#controller?.pause()
+    if (this.#is_decoded) this.#outlet.send(bytes)
+    else this.#events.push(bytes)
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#error) {
       this.#addError(chunk)
       return
@@ -139,7 +142,7 @@ class Relay implements Dispatcher.DispatchHandler {
       const is_last = this.#remaining <= 0 || this.#tap?.hasEnded() === true
       if (this.#held) this.#held.push(bytes)
       else if (is_last) this.#held = [bytes]
-      else if (!this.#client_left && !this.#outgoing.write(bytes)) controller.pause()
+      else this.#outlet.send(bytes)
     }
     if (!had_ended && this.#tap?.hasEnded()) this.#settleThenSend()
     if (this.#client_left) this.#countDrained(chunk.length)
@@ -151,7 +154,7 @@ class Relay implements Dispatcher.DispatchHandler {
     if (!this.#by_event) return [chunk]
     const events = this.#events
     this.#events = []
-    return events.length > 1 ? [Buffer.concat(events)] : events
+    return events
   }
 
   /** Usage is known before the connection's end, for which the client need not wait. */
@@ -162,9 +165,9 @@ class Relay implements Dispatcher.DispatchHandler {
   }
 
   #sendHeld(): void {
-    const held = this.#held ?? []
+    for (const bytes of this.#held ?? []) this.#outlet.send(bytes)
     this.#held = []
-    for (const bytes of held) this.#outgoing.write(bytes)
+    this.#outlet.flush()
     // What still comes carries no usage; it need not be held.
     if (this.#tap?.hasEnded()) this.#held = null
   }
@@ -190,14 +193,15 @@ class Relay implements Dispatcher.DispatchHandler {
 
   async #finish(): Promise<void> {
     if (this.#error) return this.#finishError(this.#error)
-    await this.#tap?.end()
+    const decoded = this.#tap?.end()
+    if (decoded) await decoded
     for (const bytes of this.#events) this.#held = [...(this.#held ?? []), bytes]
     this.#events = []
     await this.#settle('complete')
     if (this.#is_decoded && this.#tap?.problem()) this.#outgoing.destroy()
     if (!this.#client_left) {
-      this.#sendHeld()
-      this.#outgoing.end()
+      for (const bytes of this.#held ?? []) this.#outlet.send(bytes)
+      this.#outlet.end()
     }
     this.#over('done')
   }

@@ -21,8 +21,8 @@ export type ProxyDeps = UpstreamDeps & {
   readonly gate: Gate
   readonly resolveKey: ResolveKey
   /** The provider's own key that a wrapped key stands for; null where none is connected. */
-  upstreamKey(provider: string, key: Pick<ProxyKey, 'id'>): Promise<Secret | null>
-  catalog(): Promise<Catalog>
+  upstreamKey(provider: string, key: Pick<ProxyKey, 'id'>): Secret | null
+  catalog(): Catalog
 }
 
 /** The proxy while it runs. */
@@ -61,9 +61,8 @@ export function proxyRoute(deps: ProxyDeps): ProxyRoute {
   poll.unref()
   return {
     handle(incoming, outgoing) {
-      const work = serve(state, incoming, outgoing)
+      const work = serve(state, incoming, outgoing).then(() => void running.delete(work))
       running.add(work)
-      void work.finally(() => running.delete(work))
     },
     async close() {
       clearInterval(poll)
@@ -87,7 +86,7 @@ async function serve(
 ): Promise<void> {
   let target: Target | undefined
   try {
-    target = await findTarget(state, incoming.url ?? '')
+    target = findTarget(state, incoming.url ?? '')
     // Clients look whether anything is there before they send a key.
     if (incoming.method === 'HEAD')
       return void outgoing.writeHead(target?.is_root ? 200 : 404).end()
@@ -108,11 +107,11 @@ async function serve(
   }
 }
 
-async function findTarget({ upstreams }: ProxyState, url: string): Promise<Target | undefined> {
+function findTarget({ upstreams }: ProxyState, url: string): Target | undefined {
   const at = splitMount(url)
   if (!at) return undefined
   const id = at.name ?? at.mount
-  const wire = await upstreams.findWire(id, at.name !== null)
+  const wire = upstreams.findWire(id, at.name !== null)
   return wire && createTarget(id, wire, at)
 }
 

@@ -39,7 +39,7 @@ const FIRST_POLL_MS = 15_000
 /** Batches are over within a day; some hours for what is late. */
 const JOB_DEADLINE_MS = 30 * 3_600_000
 
-/** Books a forwarded request, whatever became of it: on disk when it returns. */
+/** Books a forwarded request, whatever became of it: committed when it returns. */
 export async function settle(deps: JobDeps, booking: Booking, outcome: Outcome): Promise<void> {
   const { tap } = outcome
   const asked = { ...booking.event, request_id: outcome.provider_request_id }
@@ -118,7 +118,7 @@ async function settleEstimate(deps: JobDeps, booking: Booking, outcome: Outcome)
     usage,
     quality,
   }
-  const cost_nanos = proven ? priceEvent(await deps.catalog(), entry).nanos : null
+  const cost_nanos = proven ? priceEvent(deps.catalog(), entry).nanos : null
   await deps.gate.settle({ hold_id, event: entry, cost_nanos })
 }
 

@@ -15,7 +15,7 @@ export type SseSplitter = {
 const LF = 0x0a
 const CR = 0x0d
 const SPACE = 0x20
-const DATA = Buffer.from('data:')
+const DATA_LENGTH = 'data:'.length
 const NEWLINE = Buffer.from('\n')
 const EMPTY = Buffer.alloc(0)
 /** An event without an end must not fill the memory: what is longer goes on in pieces that say nothing. */
@@ -97,7 +97,7 @@ function dataOf(block: Buffer): Buffer | null {
   for (let at = 0; at < block.length; ) {
     const end = nextEnd(at)
     if (startsWithData(block, at)) {
-      const start = at + DATA.length
+      const start = at + DATA_LENGTH
       lines.push(block.subarray(Math.min(block[start] === SPACE ? start + 1 : start, end), end))
     }
     at = end + 1
@@ -112,7 +112,9 @@ function dataOf(block: Buffer): Buffer | null {
 function startsWithData(block: Buffer, at: number): boolean {
   return (
     block[at] === 0x64 &&
-    at + DATA.length <= block.length &&
-    block.compare(DATA, 0, DATA.length, at, at + DATA.length) === 0
+    block[at + 1] === 0x61 &&
+    block[at + 2] === 0x74 &&
+    block[at + 3] === 0x61 &&
+    block[at + 4] === 0x3a
   )
 }

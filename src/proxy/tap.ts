@@ -5,8 +5,9 @@ import {
   createZstdDecompress,
 } from 'node:zlib'
 import { type Api, isObject, type JsonObject, type Meter, textAt } from '../providers/wire.ts'
-import { findLastObject, hasMember, parseJson } from './json-bytes.ts'
+import { findLastObject, memberPattern, parseJson } from './json-bytes.ts'
 import { createSseSplitter, type SseSplitter } from './sse.ts'
+import { createTextEstimate } from './text-estimate.ts'
 
 /**
  * Listens to the copy of an answer for what it says of usage. It never holds the answer up and never
@@ -14,8 +15,8 @@ import { createSseSplitter, type SseSplitter } from './sse.ts'
  */
 export type Tap = {
   feed(chunk: Buffer): void
-  /** Waits for a decoder, if the answer was encoded. */
-  end(): Promise<void>
+  /** A promise where a decoder must be waited for. */
+  end(): Promise<void> | undefined
   /** Frees a decoder when the answer is over before its end. */
   close(): void
   readonly meter: Meter
@@ -46,8 +47,9 @@ export function createTap(api: Api, counter: Meter, options: TapOptions): Tap {
   const reader = createReader(api, meter, options)
   const tap: Tap = {
     feed: (chunk) => reader.feed(chunk),
-    async end() {
+    end() {
       reader.end()
+      return undefined
     },
     close() {},
     meter,
@@ -142,17 +144,16 @@ function decodeFirst(tap: Tap, encoding: string): Tap {
   }
 }
 
-/** How many events are looked into to learn how much of one is not text. */
-const SAMPLES_MAX = 8
-
 function createStreamReader(api: Api, meter: Meter, onEvent?: TapOptions['onEvent']): Reader {
   let has_ended = false
   let problem: string | null = null
   let is_first = true
   const text = createTextEstimate(api)
+  const tellsUsage = memberPattern(api.markers)
   function read(bytes: Buffer, data: Buffer): JsonObject | null {
-    has_ended ||= api.endings.some((ending) => bytes.includes(ending))
-    if (!is_first && !api.markers.some((name) => hasMember(data, name))) {
+    const line = bytes.toString('latin1')
+    has_ended ||= api.endings.some((ending) => line.includes(ending))
+    if (!is_first && !tellsUsage.test(line)) {
       text.add(data)
       return null
     }
@@ -179,31 +180,6 @@ function createStreamReader(api: Api, meter: Meter, onEvent?: TapOptions['onEven
     hasEnded: () => has_ended,
     textBytes: () => text.bytes(),
     problem: () => problem,
-  }
-}
-
-/** Counts the text of many events by parsing a few: the rest of an event is about equally long in all. */
-function createTextEstimate(api: Api) {
-  let events = 0
-  let event_bytes = 0
-  const samples = { count: 0, bytes: 0, text_bytes: 0 }
-  return {
-    add(data: Buffer): void {
-      events++
-      event_bytes += data.length
-      if (samples.count >= SAMPLES_MAX) return
-      const value = parseJson(data.toString())
-      const text = isObject(value) ? Buffer.byteLength(api.readText(value)) : 0
-      if (text === 0) return
-      samples.count++
-      samples.bytes += data.length
-      samples.text_bytes += text
-    },
-    bytes(): number {
-      if (samples.count === 0) return 0
-      const rest = (samples.bytes - samples.text_bytes) / samples.count
-      return Math.max(samples.text_bytes, Math.round(event_bytes - events * rest))
-    },
   }
 }
 

@@ -29,12 +29,16 @@ export function splitMount(url: string): MountPath | undefined {
   const at = url.indexOf('?')
   const whole = at < 0 ? url : url.slice(0, at)
   const query = at < 0 ? '' : url.slice(at)
-  const [mount = '', ...rest] = whole.slice(PROXY_MOUNT.length).split('/')
-  if (mount !== COMPAT) return { mount, name: null, path: `/${rest.join('/')}`, query }
-  const [name = '', ...below] = rest
-  return /^[\w.-]{1,100}$/.test(name)
-    ? { mount, name, path: `/${below.join('/')}`, query }
-    : undefined
+  const [mount, path] = cutSegment(whole, PROXY_MOUNT.length)
+  if (mount !== COMPAT) return { mount, name: null, path, query }
+  const [name, below] = cutSegment(path, 1)
+  return /^[\w.-]{1,100}$/.test(name) ? { mount, name, path: below, query } : undefined
+}
+
+/** The segment that begins at a position, and the path after it, which is `/` where nothing is. */
+function cutSegment(path: string, start: number): [segment: string, rest: string] {
+  const end = path.indexOf('/', start)
+  return end < 0 ? [path.slice(start), '/'] : [path.slice(start, end), path.slice(end)]
 }
 
 export function createTarget(provider: string, wire: Wire, at: MountPath): Target | undefined {

@@ -9,7 +9,7 @@ export type UpstreamDeps = {
   /** Where a provider is reached, if not at its real host. */
   baseUrl(provider: string): string | undefined
   /** The base URL of an OpenAI-compatible connection; null for a name that none has. */
-  compatBaseUrl(name: string): Promise<string | null>
+  compatBaseUrl(name: string): string | null
 }
 
 /** Reasoning models are silent for minutes, and clients wait for as long as they like. */
@@ -18,7 +18,7 @@ const IDLE_MS = 30_000
 
 export type Upstreams = {
   /** How a provider is spoken to, at the base URL that is set for it. */
-  findWire(id: string, is_compat: boolean): Promise<Wire | undefined>
+  findWire(id: string, is_compat: boolean): Wire | undefined
   /** The connections to a host, and the path that every request to it begins with. */
   connect(base_url: string): { readonly pool: Pool; readonly prefix: string }
   close(): Promise<void>
@@ -28,10 +28,10 @@ export function createUpstreams(deps: UpstreamDeps): Upstreams {
   const pools = new Map<string, { pool: Pool; prefix: string }>()
   const wires = new Map<string, Wire>()
   return {
-    async findWire(id, is_compat) {
+    findWire(id, is_compat) {
       const own = is_compat ? undefined : deps.providers.find((one) => one.id === id)?.wire
       const base_url = is_compat
-        ? await deps.compatBaseUrl(id)
+        ? deps.compatBaseUrl(id)
         : (deps.baseUrl(id) ?? own?.base_url ?? null)
       if (base_url === null || !(own || is_compat)) return undefined
       return remember(wires, `${id} ${base_url}`, () =>

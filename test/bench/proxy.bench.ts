@@ -1,7 +1,8 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BenchOptions, type Figure, formatFigures, median, runScript } from './bench.ts'
+import { cpuSecondsOf, rssMb } from './process.ts'
 import {
   type Place,
   startBare,
@@ -204,7 +205,7 @@ async function measureLong(variant: Variant, requests: number): Promise<Figure[]
   const steps: number[] = []
   for (let step = 0; step < LONG_STEPS; step++) {
     await load(variant, { ...WORKS.json, requests: requests / LONG_STEPS })
-    steps.push(statusMb(variant.pid, 'VmRSS'))
+    steps.push(rssMb(variant.pid, 'now'))
   }
   const [first = 0] = steps
   return [
@@ -225,29 +226,15 @@ async function load(variant: Variant, work: Work): Promise<Measured> {
   const headers = { 'content-type': 'application/json', ...variant.headers, ...work.headers }
   const { connections } = work
   const spec = { port, path, headers, body: bodyOf(work), connections, requests }
-  const before = cpuTicks(pid)
+  const before = cpuSecondsOf(pid)
   const loaded = await runScript<Loaded>('proxy-load.ts', [JSON.stringify(spec)], {})
-  const ticks = cpuTicks(pid) - before
-  const cpu_us = (ticks / CLOCK_TICKS_PER_S / requests) * 1e6
-  return { ...loaded, cpu_us, rss_mb: statusMb(pid, 'VmHWM') }
+  const cpu_us = ((cpuSecondsOf(pid) - before) / requests) * 1e6
+  return { ...loaded, cpu_us, rss_mb: rssMb(pid, 'peak') }
 }
-
-const CLOCK_TICKS_PER_S = 100
 
 function bodyOf({ is_stream }: Work): string {
   const messages = [{ role: 'user', content: 'word '.repeat(100) }]
   return JSON.stringify({ model: 'gpt-5.4', max_tokens: 256, messages, stream: is_stream })
-}
-
-/** User and system time of a process, in clock ticks: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html */
-function cpuTicks(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-  return Number(fields[11]) + Number(fields[12])
-}
-
-function statusMb(pid: number, field: 'VmRSS' | 'VmHWM'): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-  return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) / 1024
 }
 
 if (import.meta.main) {

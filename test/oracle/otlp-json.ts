@@ -10,17 +10,17 @@ import type {
   Span,
 } from '../../src/otlp/signal.ts'
 
-const FOLDER = join(import.meta.dirname, '../../../shared/fixtures/otlp')
+export const FIXTURES = join(import.meta.dirname, '../../../shared/fixtures/otlp')
 
 /** False, and said so once, where the captured telemetry is not there. */
-export const has_fixtures = existsSync(FOLDER)
-if (!has_fixtures) console.warn(`skipped: no captured telemetry at ${FOLDER}`)
+export const has_fixtures = existsSync(FIXTURES)
+if (!has_fixtures) console.warn(`skipped: no captured telemetry at ${FIXTURES}`)
 
 type Json = Readonly<Record<string, unknown>>
 
 /** A capture in OTLP's JSON form as the mappers get it. Enough for our captures, no more. */
 export function readCapture(name: string): Batch {
-  const json = JSON.parse(readFileSync(join(FOLDER, name), 'utf8')) as Json
+  const json = JSON.parse(readFileSync(join(FIXTURES, name), 'utf8')) as Json
   if (json['resourceLogs'])
     return { signal: 'logs', records: flatten(json, 'Logs', 'logRecords').map(logRecord) }
   if (json['resourceSpans'])

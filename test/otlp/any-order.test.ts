@@ -2,7 +2,10 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { HOUR_MS } from '../../src/clock.ts'
 import { rebuildEntries } from '../../src/ledger/rebuild.ts'
+import { decode } from '../../src/otlp/decode.ts'
+import { SIEVES } from '../../src/otlp/sieve.ts'
 import type { Batch } from '../../src/otlp/signal.ts'
+import { toProtobuf } from './descriptors.ts'
 import {
   catalog,
   logRecord,
@@ -15,6 +18,7 @@ import {
   span,
   traces,
 } from './telemetry.ts'
+import { toRequest } from './transcode.ts'
 
 /** Sessions told of by logs, metrics and spans, each wholly or in part; a hundred items in all. */
 function corpus(): Batch[] {
@@ -97,6 +101,17 @@ function resplit(batches: readonly Batch[], joins: readonly boolean[]): Batch[] 
   return result
 }
 
+/** The batch as it comes over the wire in an encoding. */
+function overWire(batch: Batch, is_json: boolean): Batch {
+  const { signal } = batch
+  const request = toRequest(batch)
+  const decoded = is_json
+    ? decode(signal, 'json', Buffer.from(JSON.stringify(request)), SIEVES[signal])
+    : decode(signal, 'protobuf', toProtobuf(signal, request), SIEVES[signal])
+  expect(decoded.rejected).toBe(0)
+  return decoded.batch
+}
+
 async function totals(batches: readonly Batch[]) {
   const { book, spend, clock, db } = await openBook()
   for (const batch of batches) await book(batch)
@@ -112,17 +127,21 @@ async function totals(batches: readonly Batch[]) {
   return before
 }
 
-test('any split, order, duplication and interleaving of batches gives the same totals', async () => {
+test('any split, order, duplication, encoding and interleaving of batches gives the same totals', async () => {
   const batches = corpus()
   const expected = await totals(batches)
   expect(expected[0]?.total.input_tokens).toBeGreaterThan(0)
   const arrangement = fc.record({
     shuffled: fc.shuffledSubarray([...batches, ...batches], { minLength: batches.length * 2 }),
     joins: fc.array(fc.boolean(), { minLength: 3, maxLength: 9 }),
+    encodings: fc.array(fc.boolean(), { minLength: 3, maxLength: 9 }),
   })
   await fc.assert(
-    fc.asyncProperty(arrangement, async ({ shuffled, joins }) => {
-      expect(await totals(resplit(shuffled, joins))).toEqual(expected)
+    fc.asyncProperty(arrangement, async ({ shuffled, joins, encodings }) => {
+      const sent = resplit(shuffled, joins).map((batch, i) =>
+        overWire(batch, encodings[i % encodings.length] === true),
+      )
+      expect(await totals(sent)).toEqual(expected)
     }),
     { numRuns: 12 },
   )

@@ -1,11 +1,17 @@
 import { attribute, encode, type Tree } from './wire.ts'
 
-/** What Codex 0.169 sends: one record in ten says what a request used, the others are ignored. */
+/**
+ * What Codex 0.169 sends, in its proportions: of ten records one says what a request used, the others
+ * tell how it went, and what its tools printed. https://github.com/openai/codex/tree/main/codex-rs/otel
+ */
 const RECORDS_PER_REQUEST = 10
 const REQUESTS_PER_CONVERSATION = 8
 
 /** How every conversation's id begins. */
 export const CONVERSATION_PREFIX = '019a0000'
+
+/** The instant that every record of a turn names, to be written over. */
+export const TURN_TIMESTAMP = '2026-11-24T09:59:58.123Z'
 
 const SCOPE = 'codex_otel.log_only'
 const RESOURCE: Readonly<Record<string, string>> = {
@@ -19,12 +25,13 @@ const RESOURCE: Readonly<Record<string, string>> = {
   'telemetry.sdk.version': '0.31.0',
 }
 
-type Values = Readonly<Record<string, string | number>>
+type Value = string | number | boolean
+type Values = Readonly<Record<string, Value>>
 
 function commonValues(index: number): Values {
   const conversation = `${CONVERSATION_PREFIX}-0000-7000-8000-${String(index).padStart(12, '0')}`
   return {
-    'event.timestamp': '2026-11-24T09:59:58.123Z',
+    'event.timestamp': TURN_TIMESTAMP,
     'conversation.id': conversation,
     'app.version': '0.169.0',
     originator: 'codex_exec',
@@ -34,6 +41,16 @@ function commonValues(index: number): Values {
   }
 }
 
+/** What the stream of an answer is made of, each told as an event of its own. */
+const STREAMED = [
+  'response.created',
+  'response.output_item.added',
+  'response.output_text.delta',
+  'response.output_text.delta',
+  'response.output_item.done',
+  'response.completed',
+]
+
 function recordValues(index: number): Values {
   const request = Math.floor(index / RECORDS_PER_REQUEST)
   const common = commonValues(Math.floor(request / REQUESTS_PER_CONVERSATION))
@@ -41,9 +58,28 @@ function recordValues(index: number): Values {
   const duration_ms = String(20 + (index % 700))
   if (step === 0)
     return {
+      'event.name': 'codex.api_request',
+      duration_ms,
+      'http.response.status_code': 200,
+      attempt: 0,
+      'auth.header_attached': true,
+      'auth.header_name': 'authorization',
+      'auth.retry_after_unauthorized': false,
+      endpoint: '/responses',
+      'auth.env_openai_api_key_present': false,
+      'auth.env_codex_api_key_present': false,
+      'auth.env_codex_api_key_enabled': true,
+      'auth.env_provider_key_name': 'configured',
+      'auth.env_provider_key_present': true,
+      'auth.env_refresh_token_url_override_present': false,
+      ...common,
+    }
+  const kind = STREAMED[step - 1]
+  if (kind) return { 'event.name': 'codex.sse_event', 'event.kind': kind, duration_ms, ...common }
+  if (step === STREAMED.length + 1)
+    return {
       'event.name': 'codex.sse_event',
       'event.kind': 'response.completed',
-      ...common,
       input_token_count: String(12_000 + (request % 900)),
       output_token_count: String(300 + (request % 90)),
       cached_token_count: 10_000,
@@ -51,24 +87,34 @@ function recordValues(index: number): Values {
       reasoning_token_count: 128,
       tool_token_count: '12645',
       ttft_ms: 210 + (request % 40),
-      service_tier: 'default',
-    }
-  if (step === 1)
-    return {
-      'event.name': 'codex.api_request',
       ...common,
-      duration_ms,
-      'http.response.status_code': 200,
-      attempt: 0,
-      endpoint: '/responses',
-      'auth.header_attached': 'true',
-      'auth.mode': 'api_key',
+    }
+  const call = {
+    tool_name: 'exec_command',
+    tool_namespace: 'functions',
+    call_id: `call_${request}`,
+  }
+  if (step === STREAMED.length + 2)
+    return {
+      'event.name': 'codex.tool_decision',
+      ...call,
+      decision: 'approved',
+      source: 'Config',
+      ...common,
     }
   return {
-    'event.name': 'codex.sse_event',
-    'event.kind': 'response.output_text.delta',
-    ...common,
+    'event.name': 'codex.tool_result',
+    tool_result_seq: request,
+    ...call,
     duration_ms,
+    success: 'true',
+    output_truncated: false,
+    agent_name: '/main',
+    arguments: '{"cmd":"npm test -- --run test/otlp"}',
+    output: `Chunk ID: fa20e9\nWall time: 0.0000 seconds\nProcess exited with code 0\nOutput:\n${'ok\n'.repeat(20)}`,
+    mcp_server: '',
+    mcp_server_origin: '',
+    ...common,
   }
 }
 
@@ -78,8 +124,10 @@ export type Turn = { readonly records: number; readonly observed_from_ns: bigint
 const MILLISECOND_NS = 1_000_000n
 
 export function protobufTurn({ records, observed_from_ns }: Turn): Buffer {
-  const value = (one: string | number): Tree =>
-    typeof one === 'string' ? { 1: one } : { 3: { varint: one } }
+  const value = (one: Value): Tree => {
+    if (typeof one === 'string') return { 1: one }
+    return typeof one === 'boolean' ? { 2: one } : { 3: { varint: one } }
+  }
   const resource = Object.entries(RESOURCE).map(([key, text]) => attribute(key, text))
   const items = Array.from({ length: records }, (_, index) => ({
     2: { varint: 9 },
@@ -92,11 +140,12 @@ export function protobufTurn({ records, observed_from_ns }: Turn): Buffer {
 }
 
 export function jsonTurn({ records, observed_from_ns }: Turn): Buffer {
+  const value = (one: Value) => {
+    if (typeof one === 'string') return { stringValue: one }
+    return typeof one === 'boolean' ? { boolValue: one } : { intValue: String(one) }
+  }
   const pairs = (values: Values) =>
-    Object.entries(values).map(([key, one]) => ({
-      key,
-      value: typeof one === 'string' ? { stringValue: one } : { intValue: String(one) },
-    }))
+    Object.entries(values).map(([key, one]) => ({ key, value: value(one) }))
   const logRecords = Array.from({ length: records }, (_, index) => ({
     timeUnixNano: '0',
     observedTimeUnixNano: String(observed_from_ns + BigInt(index) * MILLISECOND_NS),

@@ -5,4 +5,4 @@ import { expectNothingLost } from './kill.ts'
 test('killed while clients send, the receiver has every acknowledged batch once', async () => {
   const { resent } = await expectNothingLost({ kills: 3, seed: 7 })
   expect(resent).toBeGreaterThan(0)
-})
+}, 90_000)

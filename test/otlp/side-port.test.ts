@@ -1,6 +1,10 @@
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { connect } from 'node:http2'
+import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { expect, onTestFinished, test } from 'vitest'
 import { type App, openApp } from '../../src/app.ts'
 import { fixedClock, isoTime } from '../../src/clock.ts'
@@ -119,4 +123,22 @@ test('refusals are counted, each of them', async () => {
   expect((await reportStatus(app)).problems).toContain(
     `30 telemetry requests from an unknown client could not be read, last at ${isoTime(NOW)}.`,
   )
+})
+
+test('a client that speaks gRPC is explained in the status', async () => {
+  const { app } = await openOutlay()
+  const url = await openPort(app)
+  const client = connect(url)
+  const failed = once(client, 'error')
+  const path = '/opentelemetry.proto.collector.logs.v1.LogsService/Export'
+  const stream = client.request({ ':method': 'POST', ':path': path })
+  stream.on('error', () => {})
+  await failed
+  const problems = async () => (await reportStatus(app)).problems.join()
+  await expect.poll(problems).toMatch(/1 telemetry request from an unknown client came as gRPC/)
+  // Broken HTTP is answered as before.
+  const socket = createConnection(Number(new URL(url).port))
+  socket.end('nonsense\r\n\r\n')
+  expect(await text(socket)).toMatch(/^HTTP\/1\.1 400 Bad Request/)
+  expect(await problems()).not.toMatch(/2 telemetry requests/)
 })

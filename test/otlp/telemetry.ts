@@ -68,7 +68,7 @@ export function span(
     attributes: bag(attributes),
     name,
     trace_id: '0af7651916cd43dd8448eb211c80319c',
-    span_id: sha256(service, name, JSON.stringify(attributes)).slice(0, 16),
+    span_id: Buffer.from(sha256(service, name, JSON.stringify(attributes))).toString('hex', 0, 8),
     parent_span_id: '',
     start_ns: ns(NOW - 62_000),
     end_ns: ns(NOW - 60_000),
@@ -121,9 +121,14 @@ export async function openBook(given: Partial<BookDeps> = {}) {
     db,
     clock,
     book: (batch: Batch, token: Sender = null) => book(batch, { received_at: clock.now(), token }),
-    spend: (group_by: GroupBy[] = [], filter: Record<string, string[]> = {}, compare = false) =>
+    spend: (
+      group_by: GroupBy[] = [],
+      filter: Record<string, string[]> = {},
+      compare = false,
+      { from = '2026-11-01' } = {},
+    ) =>
       answerSpend(db, {
-        period: resolvePeriod({ from: '2026-11-01', to: '2026-12-01' }, clock.now(), 'UTC'),
+        period: resolvePeriod({ from, to: '2026-12-01' }, clock.now(), 'UTC'),
         group_by,
         filter,
         basis: 'best',

@@ -153,15 +153,15 @@ export async function startProxy(options: ProxyOptions): Promise<TestProxy> {
     log: createLog((line) => logged.push(line)),
     gate,
     providers,
-    resolveKey: async (text) =>
+    resolveKey: (text) =>
       keys[text] ?? { problem: 'unknown', message: 'Outlay does not know this key.' },
-    upstreamKey: async (provider) => {
+    upstreamKey: (provider) => {
       const secret = options.secrets[provider]
       return secret === undefined ? null : new Secret(secret)
     },
     baseUrl: (provider) => options.base_urls[provider],
-    compatBaseUrl: async (name) => options.base_urls[name] ?? null,
-    catalog: async () => catalog,
+    compatBaseUrl: (name) => options.base_urls[name] ?? null,
+    catalog: () => catalog,
     ...options.deps,
   })
   const server = createServer(proxy.handle)

@@ -49,14 +49,17 @@ export function findClient(origin: Origin, name: string): Client | undefined {
 
 /** All items of a resource and scope share them, so that each pair is looked at once. */
 function findSender({ resource, scope }: Origin): Client | undefined {
-  const scopes = senders.get(resource) ?? new Map<string, Client | undefined>()
-  senders.set(resource, scopes)
-  if (!scopes.has(scope.name)) {
-    const service = String(resource['service.name'] ?? '')
-    const client = clients.find((one) => one.service?.test(service) || one.scope?.test(scope.name))
-    scopes.set(scope.name, client)
+  let scopes = senders.get(resource)
+  if (!scopes) {
+    scopes = new Map()
+    senders.set(resource, scopes)
   }
-  return scopes.get(scope.name)
+  const known = scopes.get(scope.name)
+  if (known !== undefined || scopes.has(scope.name)) return known
+  const service = String(resource['service.name'] ?? '')
+  const client = clients.find((one) => one.service?.test(service) || one.scope?.test(scope.name))
+  scopes.set(scope.name, client)
+  return client
 }
 
 const senders = new WeakMap<Attributes, Map<string, Client | undefined>>()
