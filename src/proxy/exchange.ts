@@ -6,21 +6,16 @@ import { isKeyProblem, type ProxyKey } from '../keys/proxy-key.ts'
 import { findBatchFile } from '../ledger/batch-file.ts'
 import type { UsageEvent } from '../ledger/event.ts'
 import type { Catalog } from '../pricing/catalog.ts'
-import type { Secret } from '../secret.ts'
 import { NO_USAGE } from '../usage.ts'
-import { type Admitted, admitRequest, clampBytes } from './admit.ts'
+import { type Admitted, admitRequest } from './admit.ts'
 import { type Attribution, attribute } from './attribution.ts'
 import { boundBatch, boundOfFile, readBatchFile } from './batch.ts'
 import { type Bound, boundRequest } from './bound.ts'
 import { findCredential } from './credential.ts'
-import { requestHeaders } from './headers.ts'
 import { modelsOf, type Prepared, prepareRequest } from './prepare.ts'
 import { Refusal } from './refusal.ts'
-import { relay } from './relay.ts'
 import type { ProxyState } from './route.ts'
-import { runningCheck } from './running.ts'
-import { type Booking, settle } from './settlement.ts'
-import { createTap } from './tap.ts'
+import { send } from './send.ts'
 import type { Target } from './target.ts'
 
 /** A plain answer is over by then; a job that goes on is known by its id. */
@@ -185,113 +180,4 @@ function eventOf({ target, ask, key }: Prepared, { id, about, now }: Charged): U
     wrapped_key: key.id,
     workspace: key.workspace,
   }
-}
-
-type Sending = Sockets & {
-  admitted: Admitted
-  event: UsageEvent
-  secret: Secret
-  catalog: Catalog
-  upload: Booking['upload']
-}
-
-async function send(proxy: ProxyState, prepared: Prepared, sending: Sending): Promise<void> {
-  const { admitted } = sending
-  if (sending.outgoing.destroyed) {
-    if (admitted.hold_id !== null) await proxy.deps.gate.release(admitted.hold_id)
-    return
-  }
-  const first = await sendOnce(proxy, prepared, sending)
-  if (first.how === 'done') return
-  // The server knows no usage option: this once, and if that helps from now on, it gets none.
-  const plain = { ...prepared, adds_usage: false, bytes: prepared.plain_bytes }
-  const { status } = await sendOnce(proxy, plain, sending)
-  if (status < 400) proxy.without_usage_option.add(prepared.target.provider)
-}
-
-async function sendOnce(
-  proxy: ProxyState,
-  prepared: Prepared,
-  { incoming, outgoing, admitted, event, secret, catalog, upload }: Sending,
-): Promise<{ how: 'done' | 'retry'; status: number }> {
-  const { deps } = proxy
-  const bytes = clampBytes(prepared.bytes, prepared, admitted.clamped_to)
-  let status = 0
-  const { target, api, ask } = prepared
-  const { pool, prefix } = proxy.upstreams.connect(target.wire.base_url)
-  const credential = target.surface.authorize(secret.reveal(), (name) => {
-    const value = incoming.headers[name]
-    return typeof value === 'string' ? value : undefined
-  })
-  const booking: Booking = {
-    event,
-    hold_id: admitted.hold_id,
-    api,
-    rule: prepared.rule,
-    ask,
-    body_bytes: bytes.length,
-    job_id: prepared.job_id,
-    path: prepared.path,
-    upload,
-  }
-  const options = {
-    path: prefix + prepared.path,
-    method: incoming.method ?? 'GET',
-    headers: requestHeaders(incoming, target.surface.account_headers, credential),
-    body: bytes.length > 0 ? bytes : null,
-  }
-  const dispatch = (handler: Parameters<typeof pool.dispatch>[1]) =>
-    void pool.dispatch(options, handler)
-  const how = await relay(dispatch, outgoing, {
-    provider_name: target.provider,
-    surface: target.surface,
-    api,
-    tap: (about) => (api ? createTap(api, api.createMeter(ask), about) : null),
-    secret: secret.reveal(),
-    hides_usage: prepared.adds_usage,
-    checkRunning: runningCheck(catalog, { event, admitted, key: prepared.key }),
-    extra_headers:
-      admitted.clamped_to === null
-        ? {}
-        : { 'x-outlay-clamped': `output_tokens=${admitted.clamped_to}` },
-    on_abort: prepared.key.on_abort,
-    settle: (outcome) => {
-      status = outcome.status
-      return settle(deps, booking, outcome)
-    },
-    release: async () => {
-      if (admitted.hold_id !== null) await deps.gate.release(admitted.hold_id)
-    },
-    retryPlain: async (outcome, text) => {
-      if (!isOptionRefused(deps, prepared, outcome.status, text)) return false
-      await settle(
-        deps,
-        {
-          ...booking,
-          event: { ...event, id: newOrderedId('req', event.occurred_at) },
-          hold_id: null,
-        },
-        outcome,
-      )
-      return true
-    },
-    logKeyRefused: (status) =>
-      deps.log.warn('a provider refused the key that is stored for it', {
-        provider: target.provider,
-        status,
-      }),
-  })
-  return { how, status }
-}
-
-/** The official servers know the option; what they refuse is the client's own. */
-function isOptionRefused(
-  { providers }: ProxyState['deps'],
-  { adds_usage, target, body }: Prepared,
-  status: number,
-  text: string,
-): boolean {
-  if (!adds_usage || status !== 400 || !text.includes('stream_options')) return false
-  const is_official = providers.some(({ id }) => id === target.provider)
-  return !is_official && body.value['stream_options'] === undefined
 }
