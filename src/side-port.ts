@@ -8,13 +8,15 @@ import { UserError } from './errors.ts'
 import { newId } from './ids.ts'
 import { connectDeps } from './jobs/connect-deps.ts'
 import { isTokenProblem, type Scope, verifyAccessToken } from './keys/access-token.ts'
+import { hasPendingUsage } from './ledger/pending-usage.ts'
 import { countRefused } from './ledger/receiver.ts'
 import { createBookAll } from './otlp/book.ts'
 import { noticeGrpc } from './otlp/grpc.ts'
 import { createRefusalCounter } from './otlp/refusals.ts'
 import { otlpRoute } from './otlp/route.ts'
 import { SIEVES } from './otlp/sieve.ts'
-import { createProxyDoor } from './proxy-door.ts'
+import type { ProxyRoute } from './proxy/route.ts'
+import { PROXY_MOUNT } from './proxy/target.ts'
 import { createMcpServer } from './server.ts'
 import { createSubscriptionBus } from './subscription-bus.ts'
 import { connectRoute } from './ui/connect-page.ts'
@@ -25,11 +27,15 @@ export type SidePort = { readonly url: string; close(): Promise<void> }
 
 const LOOPBACK = ['127.0.0.1', 'localhost', '::1', '[::1]']
 
-/** OTLP, MCP over HTTP and the pages, as one Hono app; the caller gives it a socket. */
+/** What tells the listener that the socket is taken care of. */
+const ALREADY_SENT = new Response(null, { headers: { 'x-hono-already-sent': 'true' } })
+
+/** OTLP, the proxy, MCP over HTTP and the pages, as one Hono app; the caller gives it a socket. */
 export function createSidePort(app: App): {
   hono: Hono<{ Bindings: HttpBindings }>
   /** Telemetry that did not get as far as the app. */
   onRefused: ReturnType<typeof createRefusalCounter>
+  resume(): Promise<void>
   close(): Promise<void>
 } {
   const hono = new Hono<{ Bindings: HttpBindings }>()
@@ -62,6 +68,21 @@ export function createSidePort(app: App): {
     count: (one) => countRefused(db, one, clock.now()),
   })
   hono.route('/', otlpRoute({ ...otlpDeps(app), onRefused }))
+  // Opened by its first request: whoever does not use it does not pay for it.
+  let proxy: Promise<ProxyRoute> | undefined
+  const openOnce = () => {
+    proxy ??= import('./open-proxy.ts').then(({ openProxy }) => openProxy(app))
+    // What could not be opened may open at the next request.
+    proxy.catch(() => {
+      proxy = undefined
+    })
+    return proxy
+  }
+  hono.all(`${PROXY_MOUNT}*`, async (c) => {
+    const { handle } = await openOnce()
+    handle(c.env.incoming, c.env.outgoing)
+    return ALREADY_SENT
+  })
   hono.notFound((c) =>
     c.text(
       'Nothing is here. Outlay answers at /mcp, /v1/logs, /proxy/<provider> and /healthz.\n',
@@ -79,8 +100,13 @@ export function createSidePort(app: App): {
   return {
     hono,
     onRefused,
+    /** Jobs that an earlier process left behind are asked after, whether or not a request comes. */
+    async resume() {
+      if (await hasPendingUsage(app.db)) await openOnce()
+    },
     async close() {
       await mcp.close()
+      await (await proxy)?.close()
     },
   }
 }
@@ -92,18 +118,15 @@ export function createSidePort(app: App): {
 export async function openSidePort(app: App): Promise<SidePort> {
   const { host, port } = app.config
   await refuseOpenBind(app)
-  const { hono, onRefused, close } = createSidePort(app)
-  const door = createProxyDoor(app, allowedHosts(app))
-  const answer = getRequestListener(hono.fetch)
-  const server = createServer((incoming, outgoing) => {
-    if (!door.take(incoming, outgoing)) void answer(incoming, outgoing)
-  })
+  const { hono, onRefused, resume, close } = createSidePort(app)
+  // Its own Response in place of the global one would answer where the proxy has answered already.
+  const server = createServer(getRequestListener(hono.fetch, { overrideGlobalObjects: false }))
   noticeGrpc(server, () => onRefused({ signal: null, status: 505, user_agent: '' }))
   server.headersTimeout = 20_000
   server.requestTimeout = 60_000
   server.keepAliveTimeout = 65_000
   await listen(server, host, port)
-  await door.resume()
+  await resume()
   const address = server.address()
   const bound = typeof address === 'object' && address ? address.port : port
   return {
@@ -111,7 +134,6 @@ export async function openSidePort(app: App): Promise<SidePort> {
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       await close()
-      await door.close()
       server.closeAllConnections()
       await closed
     },

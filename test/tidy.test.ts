@@ -42,7 +42,6 @@ const ENTRANCES = [
   'side-port',
   'runtime',
   'open-proxy',
-  'proxy-door',
   'subscriptions',
   'subscription-bus',
   'main',

@@ -11,7 +11,7 @@ import { openSidePort } from '../../src/side-port.ts'
 
 /** The program's own side port. */
 async function openPort(): Promise<string> {
-  const home = mkdtempSync(join(tmpdir(), 'outlay-door-'))
+  const home = mkdtempSync(join(tmpdir(), 'outlay-side-port-'))
   const clock = systemClock()
   const holder = { id: 'test', pid: process.pid, hostname: 'test', isAlive: () => true }
   const app = await openApp(parseConfig({ OUTLAY_HOME: home, OUTLAY_PORT: '0' }, []), {
