@@ -1,11 +1,11 @@
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
 
-const YOUNG_BYTES = 8 * 2 ** 20
-const GROWTH = 8
+const YOUNG_BYTES = 2 * 2 ** 20
+const GROWTH = 2
 const LOOK_EVERY_MS = 1_000
 
 /**
- * Gives what lives shortly eight times the room that the program starts with, once. Of what a request makes
+ * Gives what lives shortly twice the room that the program starts with, once. Of what a request makes
  * little outlives it: in the small space much of it is copied, and taken for something that stays.
  * Without an end that room would grow until the process has 300 MB.
  */
