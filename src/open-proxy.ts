@@ -2,12 +2,10 @@ import type { App } from './app.ts'
 import { createGate } from './budgets/gate.ts'
 import { openKeyring } from './keys/keyring.ts'
 import { type ProxyRoute, proxyRoute } from './proxy/route.ts'
-import { growYoungHeap } from './young-heap.ts'
 
 /** The proxy with its keys, its budgets and the ledger of an open program. */
 export async function openProxy(app: App): Promise<ProxyRoute> {
   const { db, clock, log, providers, config } = app
-  const young_heap = growYoungHeap()
   const keyring = openKeyring(app)
   const gate = await createGate(app)
   const catalog = await app.catalog()
@@ -29,7 +27,6 @@ export async function openProxy(app: App): Promise<ProxyRoute> {
       await close()
       await gate.close()
       keyring.close()
-      young_heap.close()
     },
   }
 }

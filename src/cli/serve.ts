@@ -11,6 +11,8 @@ export const serve: Command = {
     if (!config.has_side_port)
       throw new UserError('outlay serve needs the side port: unset OUTLAY_SIDE_PORT.')
     const app = await openApp()
+    const { growYoungHeap } = await import('../young-heap.ts')
+    const young_heap = growYoungHeap()
     const { startRuntime } = await import('../runtime.ts')
     const runtime = startRuntime(app)
     await runtime.started
@@ -24,6 +26,7 @@ export const serve: Command = {
       app.log.info('waiting: another Outlay owns this store; this one takes over when it ends')
     await untilStopped(process.stopping)
     await runtime.close()
+    young_heap.close()
     return 0
   },
 }
