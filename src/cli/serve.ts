@@ -1,6 +1,9 @@
 import { UserError } from '../errors.ts'
 import type { Command } from './command.ts'
 
+/** An idle program is small; one that has work again is not slow for long. */
+const GROW_EVERY_MS = 10_000
+
 export const serve: Command = {
   name: 'serve',
   usage: '',
@@ -12,7 +15,8 @@ export const serve: Command = {
       throw new UserError('outlay serve needs the side port: unset OUTLAY_SIDE_PORT.')
     const app = await openApp()
     const { growYoungHeap } = await import('../young-heap.ts')
-    const young_heap = growYoungHeap()
+    growYoungHeap()
+    const growing = setInterval(growYoungHeap, GROW_EVERY_MS).unref()
     const { startRuntime } = await import('../runtime.ts')
     const runtime = startRuntime(app)
     await runtime.started
@@ -26,7 +30,7 @@ export const serve: Command = {
       app.log.info('waiting: another Outlay owns this store; this one takes over when it ends')
     await untilStopped(process.stopping)
     await runtime.close()
-    young_heap.close()
+    clearInterval(growing)
     return 0
   },
 }

@@ -5,6 +5,7 @@ import { hasUnnamed, saveNames } from '../ledger/directory.ts'
 import { listDoubtedBuckets } from '../ledger/quarantine.ts'
 import { refreshStaleDays } from '../ledger/stale-day.ts'
 import type { AdminApi, Get, Provider, Range, Report } from '../providers/provider.ts'
+import { growYoungHeap } from '../young-heap.ts'
 import { failureOf } from './failure.ts'
 import { planBackfill, planLive } from './plan.ts'
 import {
@@ -62,6 +63,7 @@ export type RunResult = {
  */
 export async function runConnection(context: RunContext, options: RunOptions): Promise<RunResult> {
   const { db, admin, connection_id } = context
+  growYoungHeap()
   const now = context.now()
   await ensureStreams(db, connection_id, admin.reports, { now, since: options.since })
   const run = new Run(context, options)
