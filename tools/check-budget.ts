@@ -56,7 +56,8 @@ function formatAfford(afford: NonNullable<BudgetAnswer['afford']>): string {
   const { verdict, model, expected_usd, high_usd, basis, requests_left, cheaper, reason } = afford
   const cost = expected_usd === null ? 'at an unknown price' : `about ${money(expected_usd)}`
   const high = high_usd === null || high_usd === expected_usd ? '' : ` (up to ${money(high_usd)})`
-  const left = requests_left === null || requests_left === 0 ? '' : ` ${requests_left} more like it fit.`
+  const left =
+    requests_left === null || requests_left === 0 ? '' : ` ${requests_left} more like it fit.`
   const less = cheaper.map(
     (one) => `${one.model} ${money(one.expected_usd)} (-${one.saving_percent} %)`,
   )
