@@ -15,7 +15,7 @@ export async function openProxy(app: App): Promise<ProxyRoute> {
     log,
     gate,
     providers,
-    catalog: () => catalog,
+    catalog,
     resolveKey: keyring.resolveKey,
     upstreamKey: keyring.upstreamKey,
     baseUrl: (id) => keyring.upstreamBaseUrl(id) ?? config.upstream_base_urls[id],

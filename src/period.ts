@@ -28,6 +28,11 @@ export type Period = {
   readonly days: { readonly start: number; readonly end: number } | null
 }
 
+/** Where its reports stand: its whole days, or its own edges where it cuts one. */
+export function reportRange({ days, start_at, end_at }: Period): { start: number; end: number } {
+  return days ?? { start: start_at, end: end_at }
+}
+
 export type PeriodRequest = {
   readonly period?: PeriodName | undefined
   /** A date (`2026-11-01`) or an instant with a zone. */

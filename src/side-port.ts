@@ -178,13 +178,9 @@ async function hasToken({ db, clock }: App): Promise<boolean> {
 }
 
 /** Against DNS rebinding and foreign pages: https://modelcontextprotocol.io/specification/2026-07-28 */
-function hostGuards(app: App): MiddlewareHandler[] {
-  const names = allowedHosts(app)
+function hostGuards({ config }: App): MiddlewareHandler[] {
+  const names = [...config.allowed_hosts, ...LOOPBACK]
   return [hostHeaderValidation(names), originValidation(names)]
-}
-
-function allowedHosts({ config }: App): string[] {
-  return [...config.allowed_hosts, ...LOOPBACK]
 }
 
 type AuthInfo = { token: string; clientId: string; scopes: string[]; expiresAt: number }

@@ -1,6 +1,6 @@
 import { DAY_MS, HOUR_MS, isoTime, utcDate } from '../clock.ts'
 import { formatUsd } from '../money.ts'
-import { QUARTER_MS } from '../period.ts'
+import { QUARTER_MS, reportRange } from '../period.ts'
 import type { Db } from '../store/schema.ts'
 import { listLateAdjustments } from './revision.ts'
 import type { SpendResult } from './spend.ts'
@@ -107,7 +107,7 @@ async function gapNote(db: Db, { period, filter }: SpendQuery): Promise<string |
     .where('duplicate_of', 'is', null)
     .where('view', 'in', ['cost', 'usage', 'both'])
     .execute()
-  const start = period.days?.start ?? period.start_at
+  const { start } = reportRange(period)
   const late = rows.filter(
     ({ provider, covered_from }) =>
       matches(filter.provider, provider) &&
@@ -126,8 +126,7 @@ async function gapNote(db: Db, { period, filter }: SpendQuery): Promise<string |
 }
 
 async function unpricedNote(db: Db, { period }: SpendQuery, count: number): Promise<string> {
-  const start = period.days?.start ?? period.start_at
-  const end = period.days?.end ?? period.end_at
+  const { start, end } = reportRange(period)
   const buckets = await db
     .selectFrom('usage_bucket')
     .innerJoin('series', 'series.id', 'usage_bucket.series_id')

@@ -1,4 +1,4 @@
-import type { Period } from '../period.ts'
+import { type Period, reportRange } from '../period.ts'
 import type { Db } from '../store/schema.ts'
 import { type Coverage, listCoverage } from './coverage.ts'
 import { settlePending } from './pending.ts'
@@ -45,7 +45,7 @@ const ENTRY_ONLY: readonly string[] = ['session', 'client', 'project', 'wrapped_
  * connection are seen through ledger entries. Nothing is added across views of the same money.
  */
 export async function sumSpend(db: Db, query: SpendQuery): Promise<SpendResult> {
-  await settlePending(db, wantedDays(query.period))
+  await settlePending(db, reportRange(query.period))
   const coverage = (await listCoverage(db, query.now)).filter((one) =>
     matches(query.filter.provider, one.provider),
   )
@@ -115,10 +115,6 @@ function clamp(at: number, { start, end }: { start: number; end: number }): numb
   return Math.min(Math.max(at, start), end)
 }
 
-function wantedDays({ days, start_at, end_at }: Period) {
-  return days ?? { start: start_at, end: end_at }
-}
-
 /** Live connections of which a part of the period is missing, because they cannot be read any more. */
 function listUnread(reports: readonly Coverage[], { start_at, end_at }: Period): Unread[] {
   return reports.flatMap(({ provider, is_removed, speaks_until }) =>
@@ -152,5 +148,5 @@ function completeThrough(coverage: readonly Coverage[], period: Period): number 
     Math.max(billed?.until ?? 0, metered?.until ?? 0),
   )
   if (ends.length === 0) return null
-  return Math.min(...ends, period.days?.end ?? period.end_at)
+  return Math.min(...ends, reportRange(period).end)
 }

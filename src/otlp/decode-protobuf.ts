@@ -63,8 +63,8 @@ const READ: Readonly<Record<Signal, ReadItem>> = {
 }
 
 const PEEK: Readonly<Record<Signal, PeekItem | undefined>> = {
-  logs: peekLogRecord,
-  traces: peekSpan,
+  logs: peeker({ attribute: LOG.attribute, name: LOG.event_name, body: LOG.body }, eventName),
+  traces: peeker({ attribute: SPAN.attribute, name: SPAN.name }, ({ event_name }) => event_name),
   metrics: undefined,
 }
 
@@ -180,33 +180,6 @@ function readLogRecord(reader: ProtoReader, end: number, origin: Origin, into: C
   })
 }
 
-function peekLogRecord(
-  reader: ProtoReader,
-  end: number,
-  { resource, scope }: Origin,
-  { keys, ignoredAs }: Sieve,
-): string | undefined {
-  const stop = reader.enter(end)
-  const attributes = createBag()
-  let size = 0
-  let event_name = ''
-  let body: string | null = null
-  while (reader.pos < stop) {
-    const tag = reader.tag()
-    if (tag === LOG.attribute) {
-      reader.attribute(attributes, stop, 0, keys)
-      size++
-    } else if (tag === LOG.event_name) event_name = reader.text(stop)
-    else if (tag === LOG.body) {
-      const value = reader.value(stop, 0)
-      body = typeof value === 'string' ? value : null
-    } else reader.skipField(tag)
-  }
-  reader.leave(stop)
-  if (size > ATTRIBUTES_MAX) return undefined
-  return ignoredAs({ resource, scope, attributes }, eventName({ attributes, event_name, body }))
-}
-
 /** Events and links carry no usage and stay unread. */
 function readSpan(reader: ProtoReader, end: number, origin: Origin, into: Collector): void {
   const stop = reader.enter(end)
@@ -244,24 +217,32 @@ function readSpan(reader: ProtoReader, end: number, origin: Origin, into: Collec
   })
 }
 
-function peekSpan(
-  reader: ProtoReader,
-  end: number,
-  { resource, scope }: Origin,
-  { keys, ignoredAs }: Sieve,
-): string | undefined {
-  const stop = reader.enter(end)
-  const attributes = createBag()
-  let size = 0
-  let name = ''
-  while (reader.pos < stop) {
-    const tag = reader.tag()
-    if (tag === SPAN.attribute) {
-      reader.attribute(attributes, stop, 0, keys)
-      size++
-    } else if (tag === SPAN.name) name = reader.text(stop)
-    else reader.skipField(tag)
+type Named = Parameters<typeof eventName>[0]
+
+/** Reads of an item only what decides; `tags` are those of its fields. */
+function peeker(
+  tags: { readonly attribute: number; readonly name: number; readonly body?: number },
+  nameOf: (named: Named) => string,
+): PeekItem {
+  return (reader, end, { resource, scope }, { keys, ignoredAs }) => {
+    const stop = reader.enter(end)
+    const attributes = createBag()
+    let size = 0
+    let event_name = ''
+    let body: string | null = null
+    while (reader.pos < stop) {
+      const tag = reader.tag()
+      if (tag === tags.attribute) {
+        reader.attribute(attributes, stop, 0, keys)
+        size++
+      } else if (tag === tags.name) event_name = reader.text(stop)
+      else if (tag === tags.body) {
+        const value = reader.value(stop, 0)
+        body = typeof value === 'string' ? value : null
+      } else reader.skipField(tag)
+    }
+    reader.leave(stop)
+    if (size > ATTRIBUTES_MAX) return undefined
+    return ignoredAs({ resource, scope, attributes }, nameOf({ attributes, event_name, body }))
   }
-  reader.leave(stop)
-  return size > ATTRIBUTES_MAX ? undefined : ignoredAs({ resource, scope, attributes }, name)
 }

@@ -83,7 +83,7 @@ async function forward(proxy: ProxyState, prepared: Prepared, sockets: Sockets):
       'upstream_key_refused',
       `Outlay holds no key for ${target.provider}. Connect one: outlay connect ${target.provider} --kind inference.`,
     )
-  const catalog = deps.catalog()
+  const catalog = deps.catalog
   const about = attribute(sockets.incoming.headers, prepared.ask, key)
   const id = newOrderedId('req', sockets.now)
   const bound = prepared.ask.batch

@@ -7,7 +7,7 @@ import type { Meter, Reading } from '../providers/wire.ts'
 import type { Db } from '../store/schema.ts'
 import { TOKEN_CLASSES } from '../usage.ts'
 
-export type JobDeps = { readonly db: Db; readonly gate: Gate; catalog(): Catalog }
+export type JobDeps = { readonly db: Db; readonly gate: Gate; readonly catalog: Catalog }
 
 /** The event with what an answer says put in; a model or a tier that it does not name stays as asked. */
 export function withReading(event: UsageEvent, reading: Omit<Reading, 'beside'>): UsageEvent {
@@ -66,7 +66,7 @@ export async function settleReading(
     hold_id,
     event: main,
     ...(beside.length > 0 ? { beside } : {}),
-    cost_nanos: sumCost(catalog(), [main, ...beside]),
+    cost_nanos: sumCost(catalog, [main, ...beside]),
   })
 }
 

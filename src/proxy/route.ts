@@ -22,7 +22,7 @@ export type ProxyDeps = UpstreamDeps & {
   readonly resolveKey: ResolveKey
   /** The provider's own key that a wrapped key stands for; null where none is connected. */
   upstreamKey(provider: string, key: Pick<ProxyKey, 'id'>): Secret | null
-  catalog(): Catalog
+  readonly catalog: Catalog
 }
 
 /** The proxy while it runs. */

@@ -118,7 +118,7 @@ async function settleEstimate(deps: JobDeps, booking: Booking, outcome: Outcome)
     usage,
     quality,
   }
-  const cost_nanos = proven ? priceEvent(deps.catalog(), entry).nanos : null
+  const cost_nanos = proven ? priceEvent(deps.catalog, entry).nanos : null
   await deps.gate.settle({ hold_id, event: entry, cost_nanos })
 }
 

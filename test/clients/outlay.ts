@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sql } from 'kysely'
 import { onTestFinished } from 'vitest'
+import { HOUR_MS } from '../../src/clock.ts'
 import { answerSpend } from '../../src/ledger/spend-answer.ts'
 import { resolvePeriod } from '../../src/period.ts'
 import { openStore } from '../../src/store/open.ts'
@@ -15,7 +16,6 @@ import {
 } from '../helpers/program.ts'
 import { type Bill, REAL_KEYS, type Upstream } from '../oracle/upstream.ts'
 
-const HOUR_MS = 3_600_000
 const WAIT_MS = 20_000
 
 /** The program as people run it: `outlay serve` with a port, a folder and upstreams of its own. */

@@ -10,6 +10,7 @@ import { BatchLogRecordProcessor, LoggerProvider } from '@opentelemetry/sdk-logs
 import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
 import { BatchSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace'
 import { expect, onTestFinished, test, vi } from 'vitest'
+import { HOUR_MS } from '../../src/clock.ts'
 import { answerSpend } from '../../src/ledger/spend-answer.ts'
 import { resolvePeriod } from '../../src/period.ts'
 import { openStore } from '../../src/store/open.ts'
@@ -22,7 +23,6 @@ import {
   stopProgram,
 } from '../helpers/program.ts'
 
-const HOUR_MS = 3_600_000
 const claude = resourceFromAttributes({ 'service.name': 'claude-code' })
 const MODEL = 'claude-sonnet-4-5'
 

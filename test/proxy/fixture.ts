@@ -161,7 +161,7 @@ export async function startProxy(options: ProxyOptions): Promise<TestProxy> {
     },
     baseUrl: (provider) => options.base_urls[provider],
     compatBaseUrl: (name) => options.base_urls[name] ?? null,
-    catalog: () => catalog,
+    catalog,
     ...options.deps,
   })
   const server = createServer(proxy.handle)
