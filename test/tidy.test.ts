@@ -32,6 +32,7 @@ const KERNEL = [
   'period',
   'policy',
   'secret',
+  'ticker',
   'usage',
   'version',
   'young-heap',

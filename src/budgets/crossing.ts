@@ -5,6 +5,7 @@ import type { Log } from '../log.ts'
 import { type Nanos, usdFromNanos } from '../money.ts'
 import { bumpRevision, readRevision } from '../store/revision.ts'
 import type { Db } from '../store/schema.ts'
+import { startTicker, type Ticker } from '../ticker.ts'
 import type { Budget } from './budget.ts'
 import { type BudgetUse, listBudgetUses } from './report.ts'
 import type { Window } from './window.ts'
@@ -86,10 +87,9 @@ const SLOW_TICKS = 15
 type WatchParts = { readonly db: Db; readonly clock: Clock; readonly log: Log }
 
 /** Looks after the thresholds, in the process that owns the store; each that is passed is logged once. */
-export function watchCrossings({ db, clock, log }: WatchParts): { close(): Promise<void> } {
+export function watchCrossings({ db, clock, log }: WatchParts): Ticker {
   let revision = -1
   let ticks = 0
-  let looking: Promise<void> | undefined
 
   async function look(): Promise<void> {
     const is_slow = ticks++ % SLOW_TICKS === 0
@@ -101,22 +101,9 @@ export function watchCrossings({ db, clock, log }: WatchParts): { close(): Promi
       log.warn('a budget passed a threshold', describe(one))
   }
 
-  const timer = setInterval(() => {
-    looking ??= look()
-      .catch((error: unknown) =>
-        log.warn('thresholds could not be looked after', { reason: messageOf(error) }),
-      )
-      .finally(() => {
-        looking = undefined
-      })
-  }, TICK_MS)
-  timer.unref()
-  return {
-    async close() {
-      clearInterval(timer)
-      await looking
-    },
-  }
+  return startTicker(TICK_MS, look, (error) =>
+    log.warn('thresholds could not be looked after', { reason: messageOf(error) }),
+  )
 }
 
 function describe({ budget, member, percent, used_nanos }: Crossing) {

@@ -7,6 +7,7 @@ import type { Log } from '../log.ts'
 import type { Catalog } from '../pricing/catalog.ts'
 import type { Secret } from '../secret.ts'
 import type { Db } from '../store/schema.ts'
+import { startTicker } from '../ticker.ts'
 import { exchange } from './exchange.ts'
 import { createLimiter, type Limiter } from './limiter.ts'
 import { pollJobs } from './poll.ts'
@@ -52,30 +53,22 @@ export function proxyRoute(deps: ProxyDeps): ProxyRoute {
     without_usage_option: new Set(),
   }
   const running = new Set<Promise<void>>()
-  let polling: Promise<void> | undefined
-  const poll = setInterval(() => {
-    polling ??= pollAndLog(state).finally(() => {
-      polling = undefined
-    })
-  }, POLL_EVERY_MS)
-  poll.unref()
+  const polling = startTicker(
+    POLL_EVERY_MS,
+    () => pollJobs(state),
+    (error) => deps.log.warn('jobs of the proxy were not looked up', { reason: messageOf(error) }),
+  )
   return {
     handle(incoming, outgoing) {
       const work = serve(state, incoming, outgoing).then(() => void running.delete(work))
       running.add(work)
     },
     async close() {
-      clearInterval(poll)
+      const polled = polling.close()
       await state.upstreams.close()
-      await Promise.allSettled([...running, polling])
+      await Promise.allSettled([...running, polled])
     },
   }
-}
-
-async function pollAndLog(state: ProxyState): Promise<void> {
-  await pollJobs(state).catch((error: unknown) => {
-    state.deps.log.warn('jobs of the proxy were not looked up', { reason: messageOf(error) })
-  })
 }
 
 /** Never throws: every request gets an answer, or its connection is closed. */
