@@ -8,6 +8,7 @@ import { nanos } from '../store/columns.ts'
 import { bumpRevision } from '../store/revision.ts'
 import type { Db } from '../store/schema.ts'
 import { chargeBudgets } from './charge.ts'
+import { isUncertain } from './hold-state.ts'
 import { type SubjectRow, subjectOf } from './spent.ts'
 
 const HOLDS_MAX = 2_000
@@ -57,7 +58,7 @@ async function listUncertain(db: Db, now: number): Promise<Uncertain[]> {
       'session_id',
       'tags',
     ])
-    .where('state', '=', 'uncertain')
+    .where(isUncertain)
     .where('admitted_at', '<', floorTo(now, DAY_MS))
     .orderBy('id')
     .limit(HOLDS_MAX)
@@ -97,7 +98,7 @@ async function sumExact(db: Db, provider: string, day: number): Promise<Nanos> {
     select cast(coalesce(sum(cost_nanos), 0) as text) as sum from ledger_entry
     where source = 'proxy' and provider = ${provider}
       and occurred_at >= ${day} and occurred_at < ${day + DAY_MS}
-      and id not in (select entry_id from hold where state = 'uncertain' and entry_id is not null)`.execute(
+      and id not in (select entry_id from hold where ${isUncertain} and entry_id is not null)`.execute(
     db,
   )
   return BigInt(rows[0]?.sum ?? 0)

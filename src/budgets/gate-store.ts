@@ -6,6 +6,7 @@ import type { Holder } from '../store/lease.ts'
 import type { Subject } from './admission.ts'
 import type { SpentRow } from './book.ts'
 import { type Budget, budgetOf } from './budget.ts'
+import { OPEN } from './hold-state.ts'
 import { type SubjectRow, subjectOf } from './spent.ts'
 import { windowAt } from './window.ts'
 
@@ -28,6 +29,8 @@ export type HoldRow = {
 const HOLD_COLUMNS = `cast(id as text) as hold_id, request_id, state, cast(bound_nanos as text) as bound,
   cast(charged_nanos as text) as charged, admitted_at,
   provider, model, wrapped_key, workspace, user, session_id, tags`
+
+export const LIST_OPEN_HOLDS = `select ${HOLD_COLUMNS} from hold where ${OPEN}`
 
 export function openGateStore(path: string, driver: DriverName, catalog: Catalog) {
   const statements = openStatements(path, driver)
@@ -94,7 +97,7 @@ function holdStatements(prepare: Prepare) {
     where id = ?`,
   )
   const find = prepare(`select ${HOLD_COLUMNS} from hold where id = ?`)
-  const open = prepare(`select ${HOLD_COLUMNS} from hold where state = 'open'`)
+  const open = prepare(LIST_OPEN_HOLDS)
   const owner = prepare(
     `insert into hold_owner (id, pid, hostname, started_at) values (?, ?, ?, ?) on conflict do nothing`,
   )

@@ -11,6 +11,7 @@ import { bumpRevision } from '../store/revision.ts'
 import type { Db } from '../store/schema.ts'
 import { NO_USAGE } from '../usage.ts'
 import { chargeBudgets } from './charge.ts'
+import { isOpen } from './hold-state.ts'
 import { type SubjectRow, subjectOf } from './spent.ts'
 
 export type HealParts = {
@@ -62,7 +63,7 @@ export async function hasOverdueHolds(db: Db, now: number): Promise<boolean> {
   const overdue = await db
     .selectFrom('hold')
     .select('id')
-    .where('state', '=', 'open')
+    .where(isOpen)
     .where('deadline_at', '<=', now)
     .where(({ not, exists }) => not(exists(waiting(db))))
     .limit(1)
@@ -121,7 +122,7 @@ async function listOverdue(trx: Db, now: number): Promise<Overdue[]> {
       'session_id',
       'tags',
     ])
-    .where('state', '=', 'open')
+    .where(isOpen)
     .where('hold.deadline_at', '<=', now)
     .where(({ not, exists }) => not(exists(waiting(trx))))
     .orderBy('hold.id')

@@ -6,6 +6,7 @@ import { nanos } from '../store/columns.ts'
 import type { Db } from '../store/schema.ts'
 import type { Budget } from './budget.ts'
 import { listBudgets } from './budget.ts'
+import { isUnsettled } from './hold-state.ts'
 import { findMirror, type Mirror, nanosOfCents } from './mirror.ts'
 import { sumNoticed } from './noticed.ts'
 import { hasMembers, scopeMatcher } from './scope.ts'
@@ -272,7 +273,7 @@ async function listOpen(db: Db): Promise<OpenRow[]> {
       'session_id',
       'tags',
     ])
-    .where('state', 'in', ['open', 'uncertain'])
+    .where(isUnsettled)
     .execute()
 }
 

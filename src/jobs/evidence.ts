@@ -1,4 +1,5 @@
 import { settleByEvidence } from '../budgets/evidence.ts'
+import { isUncertain } from '../budgets/hold-state.ts'
 import { DAY_MS, HOUR_MS } from '../clock.ts'
 import { findLease, takeLease } from '../store/lease.ts'
 import type { Job } from './scheduler.ts'
@@ -13,7 +14,7 @@ export const evidenceJob: Job = {
     const uncertain = await db
       .selectFrom('hold')
       .select('id')
-      .where('state', '=', 'uncertain')
+      .where(isUncertain)
       .where('admitted_at', '<', clock.now() - DAY_MS / 2)
       .limit(1)
       .executeTakeFirst()
