@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import { HOUR_MS, MINUTE_MS } from '../clock.ts'
 import { insertRows } from '../store/columns.ts'
 import type { Db } from '../store/schema.ts'
@@ -41,28 +41,52 @@ export function precedenceOf({
   return is_fallback ? PRECEDENCE.otlp_fallback : PRECEDENCE[source]
 }
 
+const PROXY = sql`('proxy')`
+const OTHERS = sql`('otlp', 'local_log')`
+const BETTER = sql`(other.precedence > entry.precedence
+  or (other.precedence = entry.precedence and other.id < entry.id))
+  and not exists (select 1 from ledger_entry newer where newer.replaces = other.id)`
+
+/** Sources tell when a request began or when it ended, and none takes longer. */
+const SAME_REQUEST_MS = sql.lit(2 * HOUR_MS)
+/** An id that more entries share in that time identifies nothing: some servers have but one. */
+const SHARING_MAX = 16
+
 /**
  * The rule, and its only place. An entry that another one replaces, because it says more of the same
  * request, never counts. Two entries saw the same request when they share the id of the request or of
- * its answer. Where one of the two knows no id, they saw the same requests when they share client and
- * session. What counts is the entry with the highest rank, of equals the one with the smaller id; but
- * what the proxy forwarded and what was billed beside it are never told twice, whatever ids a server gives.
+ * its answer and are near in time: there are servers that give an id again. Where one of the two knows
+ * no id, they saw the same requests when they share client and session. What counts is the entry with
+ * the highest rank, of equals the one with the smaller id; but what the proxy forwarded and what was
+ * billed beside it are never told twice, whatever ids a server gives.
  */
 const SUPERSEDED_BY = sql<string | null>`coalesce(
   (select newer.id from ledger_entry newer where newer.replaces = entry.id),
-  (select better.id from ledger_entry better
-    where (better.request_id in (entry.request_id, entry.response_id)
-        or better.response_id in (entry.request_id, entry.response_id))
-      and (better.precedence > entry.precedence
-        or (better.precedence = entry.precedence and better.id < entry.id
-          and entry.source <> 'proxy'))
-      and not exists (select 1 from ledger_entry newer where newer.replaces = better.id)
-    order by better.precedence desc, better.id limit 1),
+  (select other.id from (${sharing('request_id', PROXY)} union ${sharing('response_id', PROXY)}) other
+    where ${BETTER} order by other.id limit 1),
+  (select other.id from (select *, count(*) over () as shared from
+      (${sharing('request_id', OTHERS)} union ${sharing('response_id', OTHERS)})) other
+    where shared <= ${sql.lit(SHARING_MAX)} and ${BETTER}
+    order by other.precedence desc, other.id limit 1),
   (select 'session' from telling
     where telling.client = entry.client and telling.scope = 'session:' || entry.session_id
       and telling.precedence > entry.precedence
       and (telling.is_identified = 0
         or (entry.request_id is null and entry.response_id is null)) limit 1))`
+
+/**
+ * Entries of some sources that share an id with `entry`, itself among them; no more than tell whether
+ * there are too many. A lookup of one column, so that the index alone answers it.
+ */
+function sharing(column: 'request_id' | 'response_id', sources: RawBuilder<unknown>) {
+  return sql`select * from (select same.id, same.precedence from ledger_entry same
+    where entry.source <> 'proxy'
+      and ${sql.ref(`same.${column}`)} in (entry.request_id, entry.response_id)
+      and same.source in ${sources}
+      and same.occurred_at between entry.occurred_at - ${SAME_REQUEST_MS}
+        and entry.occurred_at + ${SAME_REQUEST_MS}
+    limit ${sql.lit(SHARING_MAX + 1)})`
+}
 
 /** What came to count and what no longer does, by id. */
 export type Changes = { readonly superseded: Set<string>; readonly displaced: string[] }
@@ -191,20 +215,23 @@ async function addTellings(trx: Db, tellings: readonly Telling[]): Promise<Telli
   return first
 }
 
-/** Entries that share an id with the fresh ones. */
+/** Entries that the fresh ones may displace: those of other sources than the proxy that share an id. */
 async function listSharing(trx: Db, fresh: readonly Seen[]): Promise<string[]> {
-  const ids = fresh.flatMap(({ request_id, response_id }) => [
-    ...(request_id === null ? [] : [request_id]),
-    ...(response_id ? [response_id] : []),
-  ])
-  if (ids.length === 0) return []
-  const list = JSON.stringify(ids)
-  const { rows } = await sql<{ id: string }>`
-    select id from ledger_entry where request_id in (select value from json_each(${list}))
-    union
-    select id from ledger_entry where response_id in (select value from json_each(${list}))`.execute(
-    trx,
+  const told = fresh.flatMap(({ request_id, response_id = null, occurred_at }) =>
+    [request_id, response_id].filter((id) => id !== null).map((id) => ({ id, occurred_at })),
   )
+  if (told.length === 0) return []
+  const near = sql`entry.occurred_at between first_at - ${SAME_REQUEST_MS} and last_at + ${SAME_REQUEST_MS}`
+  const { rows } = await sql<{ id: string }>`
+    with told as materialized (
+      select value ->> 'id' as id, min(value ->> 'occurred_at') as first_at,
+        max(value ->> 'occurred_at') as last_at
+      from json_each(${JSON.stringify(told)}) group by 1)
+    select entry.id from told join ledger_entry entry on entry.request_id = told.id
+      where entry.source in ${OTHERS} and ${near}
+    union
+    select entry.id from told join ledger_entry entry on entry.response_id = told.id
+      where entry.source in ${OTHERS} and ${near}`.execute(trx)
   return rows.map(({ id }) => id)
 }
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { sql } from 'kysely'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { HOUR_MS } from '../../src/clock.ts'
 import type { UsageEvent } from '../../src/ledger/event.ts'
 import { settlePending } from '../../src/ledger/pending.ts'
 import { rebuildEntries } from '../../src/ledger/rebuild.ts'
@@ -92,6 +93,40 @@ describe('of entries with the same request id', () => {
     expect(await counted()).toEqual(['a', 'a.1', 'b'])
     await rebuildEntries(db, catalog)
     expect(await counted()).toEqual(['a', 'a.1', 'b'])
+  })
+
+  test('an id that a server gives again hours later is of another request', async () => {
+    const { record, counted } = await openLedger()
+    const later = (hours: number) => ({ occurred_at: NOW + hours * HOUR_MS })
+    await record(event('a', { response_id: 'chatcmpl-7' }))
+    await record(event('b', { response_id: 'chatcmpl-7', ...later(1) }))
+    await record(event('c', { response_id: 'chatcmpl-7', ...later(5) }))
+    await record(event('d', { ...SOURCES.proxy, response_id: 'chatcmpl-7', ...later(9) }))
+    expect(await counted()).toEqual(['a', 'c', 'd'])
+  })
+
+  test('the one id of a test server identifies nothing, in any order', async () => {
+    const ids = Array.from({ length: 20 }, (_, i) => `s${String(i).padStart(2, '0')}`)
+    const spans = ids.map((id) => event(id, { session_id: id, response_id: 'chatcmpl-123' }))
+    for (const order of [spans, spans.toReversed()]) {
+      const { record, counted, db } = await openLedger()
+      for (const one of order.slice(0, 16)) await record(one)
+      expect(await counted()).toHaveLength(1)
+      await record(...order.slice(16))
+      expect(await counted()).toEqual(ids)
+      await rebuildEntries(db, catalog)
+      expect(await counted()).toEqual(ids)
+    }
+  })
+
+  test('what else tells of a test server never counts beside the proxy', async () => {
+    const { record, counted } = await openLedger()
+    const spans = Array.from({ length: 20 }, (_, i) =>
+      event(`s${i}`, { session_id: `s${i}`, response_id: 'chatcmpl-123' }),
+    )
+    await record(...spans)
+    await record(event('p', { ...SOURCES.proxy, response_id: 'chatcmpl-123' }))
+    expect(await counted()).toEqual(['p'])
   })
 
   test('the answer id matches as well, of a gateway that keeps both', async () => {

@@ -9,6 +9,7 @@ import { up as batchFiles } from './0007-batch-files.ts'
 import { up as connectKind } from './0008-connect-kind.ts'
 import { up as staleDays } from './0009-stale-days.ts'
 import { up as budgetMirror } from './0010-budget-mirror.ts'
+import { up as sharedIds } from './0011-shared-ids.ts'
 
 export type Migration = { readonly name: string; up(db: Kysely<unknown>): Promise<void> }
 
@@ -24,4 +25,5 @@ export const migrations: readonly Migration[] = [
   { name: '0008-connect-kind', up: connectKind },
   { name: '0009-stale-days', up: staleDays },
   { name: '0010-budget-mirror', up: budgetMirror },
+  { name: '0011-shared-ids', up: sharedIds },
 ]
