@@ -1,7 +1,9 @@
 import { closeLostHolds, hasOverdueHolds } from '../budgets/heal.ts'
 import { hasOldHolds, pruneHolds } from '../budgets/prune.ts'
 import { DAY_MS, isoTime } from '../clock.ts'
+import { hasPending, settleEntries } from '../ledger/pending.ts'
 import { backUp, listBackups, pruneBackups } from '../store/backup.ts'
+import type { Db } from '../store/schema.ts'
 import { evidenceJob } from './evidence.ts'
 import { importJob } from './import.ts'
 import { mirrorJob } from './mirror.ts'
@@ -57,8 +59,6 @@ const syncJob: Job = {
   },
 }
 
-type Db = Parameters<typeof backUp>[0]
-
 async function hasEnvironmentConnection(db: Db): Promise<boolean> {
   const row = await db
     .selectFrom('connection')
@@ -77,8 +77,8 @@ const backupJob: Job = {
     const [latest] = listBackups(store_path)
     return latest === undefined || clock.wallNow() - latest.at > DAY_MS
   },
-  async run({ db, store_path, clock }) {
-    await backUp(db, store_path, `daily-${isoTime(clock.wallNow()).slice(0, 10)}`)
+  async run({ store_path, store_driver, clock }) {
+    await backUp(store_path, store_driver, `daily-${isoTime(clock.wallNow()).slice(0, 10)}`)
     pruneBackups(store_path, 'daily-', BACKUPS_KEPT)
   },
 }
@@ -93,6 +93,13 @@ const healJob: Job = {
   },
 }
 
+/** The proxy does not wait for what an entry means to others; whoever asks for totals should not either. */
+const settleJob: Job = {
+  name: 'settle',
+  isDue: ({ db }) => hasPending(db),
+  run: ({ db }) => settleEntries(db),
+}
+
 /** Each request keeps its ledger entry; what it was held with goes after some weeks. */
 const pruneJob: Job = {
   name: 'prune',
@@ -104,6 +111,7 @@ export const jobs: readonly Job[] = [
   syncJob,
   backupJob,
   importJob,
+  settleJob,
   healJob,
   evidenceJob,
   pruneJob,

@@ -107,7 +107,10 @@ export async function settleCounting(
 ): Promise<Changes> {
   const outranked = await addTellings(trx, tellings)
   const affected = [
-    ...fresh.flatMap(({ id, replaces }) => (replaces ? [id, replaces] : [id])),
+    // What was forwarded counts, come what may.
+    ...fresh
+      .filter(({ source }) => source !== 'proxy')
+      .flatMap(({ id, replaces }) => (replaces ? [id, replaces] : [id])),
     ...(await listSharing(trx, fresh)),
     ...(await listOutranked(trx, outranked)),
   ]

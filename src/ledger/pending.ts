@@ -1,10 +1,12 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { sql } from 'kysely'
 import type { Db } from '../store/schema.ts'
 import { decideCounting, PRECEDENCE, type Seen } from './counting.ts'
 import { addToRollups, listCountables } from './entry-rollup.ts'
 import { refreshStaleDays } from './stale-day.ts'
 
-const ENTRIES_MAX = 2_000
+/** In one transaction, for which everything else in this process waits. */
+const ENTRIES_MAX = 500
 
 /**
  * Settles what writers could not wait for: days whose buckets changed, and entries without a
@@ -15,11 +17,21 @@ export async function settlePending(
   wanted?: { readonly start: number; readonly end: number },
 ): Promise<void> {
   await refreshStaleDays(db, wanted)
-  if (db.isTransaction) return settleSome(db).then(() => {})
-  while (await hasPending(db)) await db.transaction().execute(settleSome)
+  await settleEntries(db)
 }
 
-async function hasPending(db: Db): Promise<boolean> {
+/** Of the two only the entries, which are there again each second while requests are forwarded. */
+export async function settleEntries(db: Db): Promise<void> {
+  while (await hasPending(db)) {
+    if (db.isTransaction) await settleSome(db)
+    else {
+      await db.transaction().execute(settleSome)
+      await nextTurn()
+    }
+  }
+}
+
+export async function hasPending(db: Db): Promise<boolean> {
   const { rows } = await sql`select 1 from ledger_entry where precedence = 0 limit 1`.execute(db)
   return rows.length > 0
 }

@@ -1,8 +1,11 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
-import { sql } from 'kysely'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { basename, dirname, extname, join } from 'node:path'
+import { Worker } from 'node:worker_threads'
 import { UserError } from '../errors.ts'
-import type { Db } from './schema.ts'
+import { newId } from '../ids.ts'
+import type { Copy } from './copy-thread.ts'
+import type { DriverName } from './driver.ts'
 
 /** `SQLITE_CORRUPT` or `SQLITE_NOTADB`, in either driver's spelling. */
 export function isDamage(error: unknown): boolean {
@@ -22,7 +25,10 @@ export function damagedError(path: string): UserError {
   return new UserError(`The database ${path} is damaged. ${advice}`)
 }
 
-export function backupFolder(path: string): string {
+/** Follows the name of a copy that is being made. */
+const PART = '.part-'
+
+function backupFolder(path: string): string {
   return join(dirname(path), 'backups')
 }
 
@@ -37,17 +43,40 @@ export function listBackups(path: string): { file: string; at: number }[] {
     .sort((a, b) => b.at - a.at)
 }
 
-/** Removes all but the newest `kept` of the copies whose names begin with `prefix`. */
+/** Removes all but the newest `kept` of the copies whose names begin with `prefix`, and what was cut short. */
 export function pruneBackups(path: string, prefix: string, kept: number): void {
   const old = listBackups(path).filter(({ file }) => basename(file).startsWith(prefix))
   for (const { file } of old.slice(kept)) rmSync(file)
+  const folder = backupFolder(path)
+  for (const name of readdirSync(folder))
+    if (name.startsWith(prefix) && name.includes(PART)) rmSync(join(folder, name), { force: true })
 }
 
-/** Copies the whole store into a file of its own, consistent while others write. */
-export async function backUp(db: Db, path: string, label: string): Promise<string | undefined> {
+/**
+ * Copies the whole store into a file of its own, consistent while others write, and in a thread of its
+ * own: a large one takes seconds. A copy that was cut short never looks like one.
+ */
+export async function backUp(
+  path: string,
+  driver: DriverName,
+  label: string,
+): Promise<string | undefined> {
   if (path === ':memory:') return undefined
   mkdirSync(backupFolder(path), { recursive: true, mode: 0o700 })
   const file = join(backupFolder(path), `${label}.db`)
-  if (!existsSync(file)) await sql`vacuum into ${file}`.execute(db)
+  if (existsSync(file)) return file
+  const part = `${file}${PART}${newId('copy')}`
+  try {
+    await copy({ from: path, to: part, driver })
+    renameSync(part, file)
+  } finally {
+    rmSync(part, { force: true })
+  }
   return file
+}
+
+async function copy(workerData: Copy): Promise<void> {
+  const script = `./copy-thread${extname(import.meta.filename)}`
+  const worker = new Worker(new URL(script, import.meta.url), { workerData })
+  await once(worker, 'exit')
 }

@@ -3,6 +3,7 @@ import { isoTime } from '../clock.ts'
 import { UserError } from '../errors.ts'
 import { backUp } from './backup.ts'
 import { type Migration, migrations } from './migrations/index.ts'
+import type { StoreOptions } from './open.ts'
 import type { Db } from './schema.ts'
 
 /**
@@ -13,14 +14,14 @@ import type { Db } from './schema.ts'
  */
 export async function migrate(
   db: Db,
-  { path, now }: { path: string; now: number },
+  { path, driver, now }: StoreOptions,
   steps: readonly Migration[] = migrations,
 ): Promise<void> {
   const before = await listApplied(db)
   refuseNewer(before, steps)
   if (before.length === steps.length) return
   if (before.length > 0)
-    await backUp(db, path, `before-${steps.at(-1)?.name}-${isoTime(now).replace(/[:.]/g, '')}`)
+    await backUp(path, driver, `before-${steps.at(-1)?.name}-${isoTime(now).replace(/[:.]/g, '')}`)
   for (const step of steps) {
     await db.transaction().execute(async (trx) => {
       await sql`create table if not exists migration (name text primary key, applied_at integer not null) strict`.execute(

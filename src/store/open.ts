@@ -43,7 +43,7 @@ export async function openStore({ path, driver, now }: StoreOptions): Promise<St
     await sql`pragma wal_autocheckpoint = ${sql.lit(CHECKPOINT_PAGES)}`.execute(db)
     await sql`pragma foreign_keys = on`.execute(db)
     await sql`pragma cache_size = -16000`.execute(db)
-    await migrate(db, { path, now })
+    await migrate(db, { path, driver, now })
   } catch (error) {
     await db.destroy()
     throw isDamage(error) ? damagedError(path) : error

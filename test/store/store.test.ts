@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { backUp, listBackups } from '../../src/store/backup.ts'
+import { backUp, listBackups, pruneBackups } from '../../src/store/backup.ts'
 import { insertRows } from '../../src/store/columns.ts'
 import { chooseDriver } from '../../src/store/driver.ts'
 import {
@@ -79,9 +79,9 @@ describe.each(DRIVERS)('the store on %s', (driver) => {
         throw new Error('power cut')
       },
     }
-    await expect(migrate(db, { path: path(), now: NOW }, [...migrations, broken])).rejects.toThrow(
-      'power cut',
-    )
+    await expect(
+      migrate(db, { path: path(), driver, now: NOW }, [...migrations, broken]),
+    ).rejects.toThrow('power cut')
     const { rows } = await sql`select 1 from sqlite_master where name = 'half'`.execute(db)
     expect(rows).toEqual([])
     expect(listBackups(path())).toHaveLength(1)
@@ -90,7 +90,7 @@ describe.each(DRIVERS)('the store on %s', (driver) => {
 
   test('names the last backup when the file is damaged', async () => {
     const { db, close } = await open()
-    const backup = await backUp(db, path(), 'daily-2026-11-20')
+    const backup = await backUp(path(), driver, 'daily-2026-11-20')
     await sql`pragma wal_checkpoint(truncate)`.execute(db)
     await close()
     const bytes = readFileSync(path())
@@ -101,6 +101,29 @@ describe.each(DRIVERS)('the store on %s', (driver) => {
     )
     writeFileSync(path(), 'this is no database at all, just text that is long enough to be read')
     await expect(open()).rejects.toThrow(/damaged/)
+  })
+
+  test('a copy is whole and keeps nobody waiting, and one that was cut short is none', async () => {
+    const { db, close } = await open()
+    await sql`create table filler (text text)`.execute(db)
+    await sql`with recursive n(i) as (select 1 union all select i + 1 from n where i < 3000)
+      insert into filler select hex(randomblob(4000)) from n`.execute(db)
+    let turns = 0
+    const timer = setInterval(() => (turns += 1), 1)
+    const file = await backUp(path(), driver, 'daily-2026-11-20')
+    clearInterval(timer)
+    expect(turns).toBeGreaterThan(5)
+    const part = `${file}.part-1`
+    writeFileSync(part, 'cut short')
+    expect(listBackups(path()).map((one) => one.file)).toEqual([file])
+    pruneBackups(path(), 'daily-', 3)
+    expect(readdirSync(dirname(part))).toEqual([basename(file ?? '')])
+    await close()
+
+    const copy = await openStore({ path: file ?? '', driver, now: NOW })
+    const { rows } = await sql<{ n: number }>`select count(*) as n from filler`.execute(copy.db)
+    expect(Number(rows[0]?.n)).toBe(3_000)
+    await copy.close()
   })
 
   test('lets two processes that start on an empty folder both come up', async () => {
