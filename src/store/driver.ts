@@ -117,7 +117,7 @@ export type Statement = {
 /** A connection of its own that never waits for the lock: the caller tries again, without blocking others. */
 export function openStatements(path: string, name: DriverName): Statements {
   const native = name === 'node' ? openNodeSqlite(path) : openBetterSqlite(path)
-  for (const pragma of ['busy_timeout = 0', 'synchronous = normal', 'cache_size = -16000'])
+  for (const pragma of ['busy_timeout = 0', 'synchronous = normal', 'cache_size = -4000'])
     native.exec(`pragma ${pragma}`)
   return { prepare: (text) => native.prepare(text), close: () => native.close() }
 }
