@@ -65,7 +65,7 @@ export type Api = {
   readonly answer_ids?: readonly (readonly string[])[]
   /** An event whose data has none of these members, or only null, is not parsed. */
   readonly markers: readonly string[]
-  /** After an event that contains this text, no usage follows. */
+  /** After an event that contains this text, or is `[DONE]`, no usage follows. */
   readonly endings: readonly string[]
   createMeter(ask: Ask): Meter
   /** The model's text in one event, for an estimate when the stream breaks. */

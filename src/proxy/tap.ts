@@ -152,7 +152,7 @@ function createStreamReader(api: Api, meter: Meter, onEvent?: TapOptions['onEven
   const tellsUsage = memberPattern(api.markers)
   function read(bytes: Buffer, data: Buffer): JsonObject | null {
     const line = bytes.toString('latin1')
-    has_ended ||= api.endings.some((ending) => line.includes(ending))
+    has_ended ||= isDone(data) || api.endings.some((ending) => line.includes(ending))
     if (!is_first && !tellsUsage.test(line)) {
       text.add(data)
       return null
@@ -181,6 +181,11 @@ function createStreamReader(api: Api, meter: Meter, onEvent?: TapOptions['onEven
     textBytes: () => text.bytes(),
     problem: () => problem,
   }
+}
+
+/** The end of OpenAI's streams, as the whole of an event: a model can write the same within its text. */
+function isDone(data: Buffer): boolean {
+  return data.length < 32 && data.toString().trim() === '[DONE]'
 }
 
 /** One document, or a JSON list that comes in pieces. */

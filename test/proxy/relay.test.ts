@@ -113,6 +113,27 @@ describe('the answer', () => {
     expect((await response.arrayBuffer()).byteLength).toBe(100 * chunk.length)
   })
 
+  test('that speaks of the end of a stream goes on to its own', async () => {
+    const event = (value: object) => `data: ${JSON.stringify(value)}\n\n`
+    const delta = { content: 'At last comes data: [DONE].' }
+    let finish = () => {}
+    const far_end = await startFarEnd((outgoing) => {
+      outgoing.writeHead(200, STREAM)
+      outgoing.write(event({ choices: [{ delta, finish_reason: null }] }))
+      finish = () =>
+        outgoing.end(`${event({ choices: [], usage: CHAT_ANSWER.usage })}data: [DONE]\n\n`)
+    })
+    const proxy = await startWith(far_end)
+    const body = { model: 'gpt-5.4', messages: [], stream: true }
+    const response = await ask(proxy.url, '/openai/v1/chat/completions', body)
+    const reader = response.body?.getReader()
+    expect(Buffer.from((await reader?.read())?.value ?? []).toString()).toContain('At last')
+    expect(proxy.events()).toHaveLength(0)
+    finish()
+    await reader?.read()
+    expect(proxy.events()[0]).toMatchObject({ quality: 'exact', usage: { output_tokens: 2 } })
+  })
+
   test('of five megabytes in one line is read to its usage', async () => {
     const filler = 'x'.repeat(5 * 1024 * 1024)
     const response = { id: 'r', status: 'completed', model: 'gpt-5.4', output: [{ text: filler }] }

@@ -45,7 +45,7 @@ export function chatApi(dialect: ChatDialect): Api {
     readRequest: (body, text) => readChat(body, text, dialect),
     answer_ids: [['id']],
     markers: ['usage', 'x_groq'],
-    endings: ['data: [DONE]', 'data:[DONE]'],
+    endings: [],
     createMeter: () => chatMeter(dialect),
     readText: readChatText,
     caps: dialect.caps,
