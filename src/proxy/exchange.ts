@@ -105,7 +105,7 @@ function boundOf({ target, rule, ask, body }: Prepared, catalog: Catalog, at: nu
     at,
     ask,
     body: body.value,
-    body_bytes: Math.max(body.bytes.length, body.text.length),
+    body_bytes: body.plain.length,
     limits: target.surface.limitsOf(ask.model),
   })
 }

@@ -59,7 +59,7 @@ async function sendOnce(
     api,
     rule: prepared.rule,
     ask,
-    body_bytes: bytes.length,
+    body_bytes: prepared.body.plain.length,
     job_id: prepared.job_id,
     path: prepared.path,
     upload,
