@@ -72,7 +72,8 @@ function refusalOf({ reason, budget }: Denied, { ask }: Prepared, bound: Bound |
   return new Refusal('budget_exceeded', text)
 }
 
-const UNBOUNDED = 'the model has no known price, or a tool in it has no limit of uses'
+const UNBOUNDED =
+  'the model has no known price, or a tool in it has no limit of uses or a fee that nothing counts'
 const UNBOUNDED_BATCH =
   'a batch must be of one model with a known price, and its file must have been uploaded through Outlay under the prices of today'
 

@@ -21,6 +21,7 @@ export function compatWire(name: string, base_url: string): Wire {
   const dialect: ChatDialect = {
     ...OPENAI_CHAT,
     caps: [['max_tokens'], ['max_completion_tokens']],
+    completion_tokens_default: null,
     readCost: COSTS[name] ?? OPENAI_CHAT.readCost,
   }
   return {

@@ -2,8 +2,8 @@ import { NO_USAGE } from '../../usage.ts'
 import {
   type Api,
   type Ask,
-  capAt,
   countAt,
+  countChoices,
   createMeter,
   isObject,
   type JsonObject,
@@ -18,10 +18,6 @@ import {
   valueAt,
 } from '../wire.ts'
 
-const UNBOUNDED =
-  /"(?:inlineData|inline_data|fileData|file_data|cachedContent|cached_content|googleSearch|google_search|googleSearchRetrieval|google_search_retrieval|urlContext|url_context|codeExecution|code_execution|fileSearch|file_search|googleMaps|google_maps)"/
-const SERVER_TOOLS =
-  /"(?:googleSearch|google_search|googleSearchRetrieval|google_search_retrieval|urlContext|url_context|codeExecution|code_execution|fileSearch|file_search|googleMaps|google_maps)"/
 const SEARCH = /"(?:googleSearch|google_search|googleSearchRetrieval|google_search_retrieval)"/
 const MEDIA = /"(?:inlineData|inline_data|fileData|file_data|cachedContent|cached_content)"/
 
@@ -59,29 +55,57 @@ export function modelOf({ model }: PathParams, body: JsonObject): string | null 
 }
 
 function readGenerate(body: JsonObject, text: string, path: PathParams): Ask {
-  const configs = CONFIGS.map((name) => valueAt(body, name))
+  const model = modelOf(path, body)
   const has_media = MEDIA.test(text)
-  const output = configs
-    .flatMap((config) => [
-      ...listAt(config, 'responseModalities'),
-      ...listAt(config, 'response_modalities'),
-    ])
-    .map(String)
+  const has_server_tools = usesServerTools(body)
   return {
     ...NO_ASK,
-    model: modelOf(path, body),
+    model,
     is_stream: path['method']?.startsWith('stream') ?? body['stream'] === true,
     output_tokens_max: largestCap(body, CAPS),
-    choices: Math.max(largestCap(body, CHOICES) ?? 1, 1),
-    has_unbounded_input: UNBOUNDED.test(text),
-    passes: SERVER_TOOLS.test(text) ? null : 1,
-    modalities: [
-      ...(has_media || output.includes('AUDIO') ? (['audio'] as const) : []),
-      ...(has_media || output.includes('IMAGE') ? (['image'] as const) : []),
-    ],
+    choices: countChoices(body, CHOICES),
+    has_unbounded_input: has_media || has_server_tools,
+    passes: has_server_tools ? null : 1,
+    modalities: has_media || answersInMedia(body, model) ? ['audio', 'image'] : [],
     units: SEARCH.test(text) ? [{ unit: 'web_search', max: null }] : [],
-    service_tier: textAt(body, 'serviceTier') ?? textAt(body, 'service_tier') ?? 'standard',
+    service_tier: tierAsked(body),
   }
+}
+
+/** Tools that run at the client; whatever else a tool names runs at the server. */
+const CLIENT_TOOLS = [
+  'functionDeclarations',
+  'function_declarations',
+  'computerUse',
+  'computer_use',
+]
+
+function usesServerTools(body: JsonObject): boolean {
+  return [body['tools'] ?? []]
+    .flat()
+    .some(
+      (tool) => !isObject(tool) || Object.keys(tool).some((name) => !CLIENT_TOOLS.includes(name)),
+    )
+}
+
+/** Models that draw do so where nothing else is asked for. */
+function answersInMedia(body: JsonObject, model: string | null): boolean {
+  const asked = CONFIGS.map((name) => valueAt(body, name)).flatMap((config) => [
+    valueAt(config, 'responseModalities') ?? [],
+    valueAt(config, 'response_modalities') ?? [],
+  ])
+  const modalities = asked.flat().map((one) => String(one).toUpperCase())
+  return modalities.length === 0
+    ? /image/.test(model ?? '')
+    : modalities.some((one) => one !== 'TEXT')
+}
+
+/** Null where it cannot be read: whichever the server takes it for. */
+function tierAsked(body: JsonObject): string | null {
+  const [tier = 'standard', ...others] = [body['serviceTier'], body['service_tier']].filter(
+    (one) => (one ?? null) !== null,
+  )
+  return typeof tier === 'string' && others.length === 0 ? tier : null
 }
 
 /**
@@ -209,7 +233,7 @@ export const interactionsApi: Api = {
     has_unbounded_input: true,
     passes: listAt(body, 'tools').length > 0 || body['agent'] !== undefined ? null : 1,
     modalities: ['audio', 'image'],
-    output_tokens_max: capAt(body, 'generation_config', 'max_output_tokens'),
+    output_tokens_max: largestCap(body, CAPS),
     is_background: body['background'] === true,
   }),
   answer_ids: [['interaction', 'id'], ['id']],
@@ -217,8 +241,21 @@ export const interactionsApi: Api = {
   endings: ['"event_type":"interaction.completed"'],
   createMeter: interactionsMeter,
   readText: (event) => textAt(event, 'delta', 'text') ?? '',
-  caps: [['generation_config', 'max_output_tokens']],
+  caps: CAPS.toReversed(),
   jobPath: (id) => `/${id}`,
+}
+
+function modalityTokens(usage: JsonObject, field: string) {
+  return listAt(usage, field).map((one) => ({
+    modality: textAt(one, 'modality')?.toUpperCase(),
+    tokenCount: valueAt(one, 'tokens'),
+  }))
+}
+
+function groundings(usage: JsonObject, type: string): number {
+  return listAt(usage, 'grounding_tool_count')
+    .filter((one) => textAt(one, 'type') === type)
+    .reduce((sum: number, one) => sum + countAt(one, 'count'), 0)
 }
 
 const OVER = ['completed', 'failed', 'cancelled', 'incomplete']
@@ -237,8 +274,17 @@ function interactionsMeter(): Meter {
         candidatesTokenCount: countAt(usage, 'total_output_tokens'),
         thoughtsTokenCount: countAt(usage, 'total_thought_tokens'),
         toolUsePromptTokenCount: countAt(usage, 'total_tool_use_tokens'),
+        promptTokensDetails: modalityTokens(usage, 'input_tokens_by_modality'),
+        cacheTokensDetails: modalityTokens(usage, 'cached_tokens_by_modality'),
+        candidatesTokensDetails: modalityTokens(usage, 'output_tokens_by_modality'),
+        serviceTier: body['service_tier'],
       }
-      return generateReading(tokens, textAt(body, 'model'), 0)
+      const reading = generateReading(
+        tokens,
+        textAt(body, 'model'),
+        groundings(usage, 'google_search'),
+      )
+      return groundings(usage, 'google_maps') > 0 ? { ...reading, is_consistent: false } : reading
     },
     (value) => {
       const id = textAt(bodyOf(value), 'id')

@@ -108,7 +108,11 @@ export const googleWire: Wire = {
       ...openaiSurface,
       prefix: '/v1beta/openai',
       repairPath: (path) => path.replace(/\/+$/, ''),
-      routes: openaiRoutes({ ...OPENAI_CHAT, is_output_from_total: true }).map((route) => ({
+      routes: openaiRoutes({
+        ...OPENAI_CHAT,
+        completion_tokens_default: null,
+        is_output_from_total: true,
+      }).map((route) => ({
         ...route,
         path: new RegExp(route.path.source.replace('^', '^\\/v1beta\\/openai')),
       })),

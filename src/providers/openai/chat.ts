@@ -2,8 +2,8 @@ import { NO_USAGE, type Usage } from '../../usage.ts'
 import {
   type Api,
   type Ask,
-  capAt,
   countAt,
+  countChoices,
   createMeter,
   isObject,
   type JsonObject,
@@ -23,6 +23,8 @@ import {
  */
 export type ChatDialect = {
   readonly caps: Api['caps']
+  /** The limit of a legacy completion that sets none; null: the model's own. */
+  readonly completion_tokens_default: number | null
   /** Thinking that `completion_tokens` leaves out is found in the total. */
   readonly is_output_from_total: boolean
   readCost(usage: JsonObject): bigint | null
@@ -31,6 +33,8 @@ export type ChatDialect = {
 export const OPENAI_CHAT: ChatDialect = {
   // `max_tokens` is the older name: https://developers.openai.com/api/reference/resources/chat
   caps: [['max_completion_tokens'], ['max_tokens']],
+  // https://developers.openai.com/api/reference/resources/completions
+  completion_tokens_default: 16,
   is_output_from_total: false,
   readCost: () => null,
 }
@@ -46,7 +50,7 @@ export function chatApi(dialect: ChatDialect): Api {
     answer_ids: [['id']],
     markers: ['usage', 'x_groq'],
     endings: [],
-    createMeter: () => chatMeter(dialect),
+    createMeter: (ask) => chatMeter(dialect, ask),
     readText: readChatText,
     caps: dialect.caps,
     asks_for_usage: true,
@@ -59,12 +63,16 @@ export function completionsApi(dialect: ChatDialect): Api {
   return {
     ...chatApi(dialect),
     name: 'completions',
-    readRequest: (body) => ({
-      ...readBasics(body),
-      output_tokens_max: capAt(body, 'max_tokens') ?? DEFAULT_COMPLETION_TOKENS,
-      choices: Math.max(capAt(body, 'n') ?? 1, capAt(body, 'best_of') ?? 1, 1) * countPrompts(body),
-    }),
-    caps: [['max_tokens']],
+    readRequest: (body) => {
+      const has_cap = dialect.caps.some((path) => (valueAt(body, ...path) ?? null) !== null)
+      return {
+        ...readBasics(body),
+        output_tokens_max: has_cap
+          ? largestCap(body, dialect.caps)
+          : dialect.completion_tokens_default,
+        choices: countChoices(body, [['n'], ['best_of']]) * countPrompts(body),
+      }
+    },
     readText: (event) =>
       listAt(event, 'choices')
         .map((choice) => textAt(choice, 'text') ?? '')
@@ -72,16 +80,24 @@ export function completionsApi(dialect: ChatDialect): Api {
   }
 }
 
-const DEFAULT_COMPLETION_TOKENS = 16
-
 function countPrompts(body: JsonObject): number {
   const prompts = listAt(body, 'prompt')
   return prompts.length === 0 || typeof prompts[0] === 'number' ? 1 : prompts.length
 }
 
+/** Searches by option, by plug-in, or because the model always does: https://openrouter.ai/docs/features/web-search */
+const OPEN_OPTIONS = ['web_search_options', 'plugins', 'search_parameters', 'models', 'preset']
+const SEARCH_MODEL = /-search-(?:preview|api)|deep-research|:online$/
+
 export function readBasics(body: JsonObject): Ask {
+  const is_open =
+    SEARCH_MODEL.test(textAt(body, 'model') ?? '') ||
+    OPEN_OPTIONS.some((name) => (body[name] ?? null) !== null)
   return {
     ...NO_ASK,
+    passes: is_open ? null : 1,
+    // Where the first cannot answer: https://openrouter.ai/docs/features/model-routing
+    other_models: listAt(body, 'models').map(String),
     model: textAt(body, 'model'),
     is_stream: body['stream'] === true,
     output_tokens_max: null,
@@ -93,30 +109,50 @@ export function readBasics(body: JsonObject): Ask {
   }
 }
 
-/** Searches by option, by plug-in, or because the model always does: https://openrouter.ai/docs/features/web-search */
-const SEARCHES = ['web_search_options', 'plugins', 'search_parameters']
-const SEARCH_MODEL = /-search-(?:preview|api)|deep-research|:online$/
+/** Types of the tools that the server runs itself; functions run at the client. */
+export function listServerTools(body: JsonObject): unknown[] {
+  return listAt(body, 'tools')
+    .map((tool) => valueAt(tool, 'type') ?? 'function')
+    .filter((type) => type !== 'function' && type !== 'custom')
+}
 
 function readChat(body: JsonObject, text: string, { caps }: ChatDialect): Ask {
   const basics = readBasics(body)
-  // Where the first cannot answer: https://openrouter.ai/docs/features/model-routing
-  const other_models = listAt(body, 'models').map(String)
-  const is_open =
-    other_models.length > 0 ||
-    SEARCH_MODEL.test(basics.model ?? '') ||
-    SEARCHES.some((name) => (body[name] ?? null) !== null)
   return {
     ...basics,
-    other_models,
     output_tokens_max: largestCap(body, caps),
-    choices: Math.max(capAt(body, 'n') ?? 1, 1),
-    has_unbounded_input: UNBOUNDED_CHAT.test(text),
-    modalities: MEDIA_AUDIO.test(text) ? ['audio'] : [],
-    passes: is_open ? null : 1,
+    choices: countChoices(body, [['n']]),
+    has_unbounded_input: UNBOUNDED_CHAT.test(text) || hasMedia(body),
+    modalities: modalitiesOf(body, text),
+    // As marked for Anthropic's models: https://openrouter.ai/docs/features/prompt-caching
+    cache_write: text.includes('"cache_control"') && text.includes('"1h"') ? '1h' : '5m',
+    // OpenAI's chat has no such tools; elsewhere nothing limits them.
+    passes: listServerTools(body).length > 0 ? null : basics.passes,
   }
 }
 
-function chatMeter(dialect: ChatDialect): Meter {
+/** Parts of a message that are wholly in the body; any other can name a picture, a document, a recording. */
+const TEXT_PARTS: readonly unknown[] = ['text', 'refusal', 'thinking']
+
+function hasMedia(body: JsonObject): boolean {
+  return listAt(body, 'messages').some(
+    (message) =>
+      // An earlier answer's recording, by its id.
+      isObject(valueAt(message, 'audio')) ||
+      listAt(message, 'content').some((part) => !TEXT_PARTS.includes(valueAt(part, 'type'))),
+  )
+}
+
+function modalitiesOf(body: JsonObject, text: string): Ask['modalities'] {
+  return [
+    ...(MEDIA_AUDIO.test(text) ? (['audio'] as const) : []),
+    ...(listAt(body, 'modalities').includes('image') ? (['image'] as const) : []),
+  ]
+}
+
+function chatMeter(dialect: ChatDialect, { passes, other_models }: Ask): Meter {
+  // Searches have a fee that no usage tells: the tokens alone are too little.
+  const has_fees = passes === null && other_models.length === 0
   let model: string | null = null
   let tier: string | null = null
   return createMeter(
@@ -125,7 +161,11 @@ function chatMeter(dialect: ChatDialect): Meter {
       tier = textAt(value, 'service_tier') ?? tier
       // Groq has told it beside the answer: https://console.groq.com/docs/api-reference#chat
       const usage = valueAt(value, 'usage') ?? valueAt(value, 'x_groq', 'usage')
-      return isObject(usage) ? chatReading(usage, dialect, { model, service_tier: tier }) : null
+      if (!isObject(usage)) return null
+      const reading = chatReading(usage, dialect, { model, service_tier: tier })
+      return has_fees && reading.reported_cost_nanos === null
+        ? { ...reading, is_consistent: false }
+        : reading
     },
     undefined,
     // Some servers count on in every chunk: then the one that ends a choice, or has none, is the last.

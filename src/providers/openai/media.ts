@@ -2,8 +2,8 @@ import { NO_USAGE } from '../../usage.ts'
 import {
   type Api,
   type Ask,
-  capAt,
   countAt,
+  countChoices,
   createMeter,
   isObject,
   type JsonObject,
@@ -40,7 +40,7 @@ export const imagesApi: Api = {
   readRequest(body) {
     // Which model answers where none is named depends on the other parameters.
     const model = textAt(body, 'model')
-    const pictures = Math.max(capAt(body, 'n') ?? 1, 1)
+    const pictures = countChoices(body, [['n']])
     const is_by_picture = /^dall-e/.test(model ?? '')
     return {
       ...readBasics(body),
@@ -100,7 +100,7 @@ export const transcriptionApi: Api = {
       ...readBasics(body),
       is_stream: isTrue(body['stream']),
       has_unbounded_input: true,
-      modalities: ['audio'],
+      modalities: is_by_second ? [] : ['audio'],
       output_tokens_max: is_by_second ? 0 : null,
       units: is_by_second
         ? [{ unit: 'second', max: Math.ceil(bytes / AUDIO_BYTES_PER_S_MIN) }]

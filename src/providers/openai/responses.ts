@@ -11,13 +11,23 @@ import {
   NO_READING,
   type Reading,
   textAt,
+  valueAt,
 } from '../wire.ts'
-import { readBasics, splitInput } from './chat.ts'
+import { listServerTools, readBasics, splitInput } from './chat.ts'
 
 /** Input that is not in the body: https://developers.openai.com/api/reference/resources/responses */
 const STORED_INPUT = ['previous_response_id', 'conversation', 'prompt', 'container']
 const UNBOUNDED_RESPONSES =
-  /"(?:input_image|input_file|input_audio|image_url|file_id|file_url|item_reference)"/
+  /"(?:input_image|input_file|input_audio|image_url|file_id|file_url|item_reference|image_generation_call)"/
+
+/** Tools without a fee, or with one that is counted. A container or a picture has a fee that no usage tells. */
+const BOUNDED_TOOL =
+  /^(?:web_search|file_search$|mcp$|computer|local_shell$|apply_patch$|tool_search$|namespace$)/
+const FEE_ITEMS: readonly unknown[] = [
+  'image_generation_call',
+  'code_interpreter_call',
+  'shell_call',
+]
 
 export const responsesApi: Api = {
   name: 'responses',
@@ -50,14 +60,16 @@ export const compactApi: Api = {
 }
 
 function readResponses(body: JsonObject, text: string): Ask {
-  const tools = listAt(body, 'tools').map((tool) => textAt(tool, 'type'))
-  // Functions run at the client; every other tool makes the model read its input again.
-  const server_tools = tools.filter((type) => type !== 'function' && type !== 'custom')
+  // Each makes the model read its input again.
+  const server_tools = listServerTools(body)
   const has_tools = server_tools.length > 0
   const calls_max = capAt(body, 'max_tool_calls')
   const basics = readBasics(body)
   // A stored prompt brings its own tools, which are not in the body.
-  const is_open = isObject(body['prompt']) || /deep-research/.test(basics.model ?? '')
+  const is_open =
+    basics.passes === null ||
+    isObject(body['prompt']) ||
+    server_tools.some((type) => !BOUNDED_TOOL.test(String(type)))
   return {
     ...basics,
     output_tokens_max: capAt(body, 'max_output_tokens'),
@@ -67,7 +79,7 @@ function readResponses(body: JsonObject, text: string): Ask {
       UNBOUNDED_RESPONSES.test(text),
     passes: is_open ? null : has_tools ? (calls_max === null ? null : calls_max + 1) : 1,
     units: [
-      ...(server_tools.some((type) => type?.startsWith('web_search'))
+      ...(server_tools.some((type) => String(type).startsWith('web_search'))
         ? [{ unit: 'web_search' as const, max: calls_max }]
         : []),
       ...(server_tools.includes('file_search')
@@ -118,7 +130,9 @@ export function responsesReading(response: JsonObject, usage: JsonObject): Readi
   const main = {
     ...about,
     usage: { ...counted.usage, requests: 1, unit, units: searches || file_searches } as const,
-    is_consistent: counted.is_consistent,
+    // What runs in a container or draws is billed apart: the tokens alone are too little.
+    is_consistent:
+      counted.is_consistent && !output.some((item) => FEE_ITEMS.includes(valueAt(item, 'type'))),
   }
   if (searches === 0 || file_searches === 0) return main
   const files = { ...NO_USAGE, requests: 0, unit: 'file_search', units: file_searches } as const
