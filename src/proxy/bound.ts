@@ -48,13 +48,25 @@ export function boundRequest(catalog: Catalog, query: BoundQuery): Bound | null 
   )
   const known = bounds.filter((bound) => bound !== null)
   if (known.length === 0) return null
-  return known.reduce((dearest, one) => (one.nanos > dearest.nanos ? one : dearest))
+  return {
+    ...known.reduce((dearest, one) => (one.nanos > dearest.nanos ? one : dearest)),
+    // With a smaller cap another rule can be the dearest.
+    fixed_picos: highest(known.map((one) => one.fixed_picos)),
+    picos_per_cap_token: highest(known.map((one) => one.picos_per_cap_token)),
+  }
+}
+
+function highest(amounts: readonly bigint[]): bigint {
+  let most = 0n
+  for (const one of amounts) if (one > most) most = one
+  return most
 }
 
 type Sizes = { input_once: number; output_once: number; passes: number }
 
 function boundByRule(rule: PriceRule, ask: Ask, sizes: Sizes): Bound | null {
   const { input_once, output_once, passes } = sizes
+  if (isMissing(rule, ask)) return null
   if (Number.isFinite(rule.prompt_tokens_max) && input_once > rule.prompt_tokens_max)
     return boundByRule({ ...rule, prompt_tokens_max: Number.POSITIVE_INFINITY }, ask, {
       ...sizes,
@@ -76,6 +88,19 @@ function boundByRule(rule: PriceRule, ask: Ask, sizes: Sizes): Bound | null {
     fixed_picos,
     picos_per_cap_token,
   }
+}
+
+/** Something dearer than text can be billed, and has no price: that of text would be no ceiling. */
+function isMissing({ prices }: PriceRule, { modalities, cache_write }: Ask): boolean {
+  const has_media_price = modalities.some(
+    (one) => prices[`input_${one}_tokens`] ?? prices[`output_${one}_tokens`],
+  )
+  if (modalities.length > 0 && !has_media_price) return true
+  return (
+    cache_write === '1h' &&
+    prices.cache_write_5m_tokens !== undefined &&
+    prices.cache_write_1h_tokens === undefined
+  )
 }
 
 /** The longest answer that an amount pays for, or null where not even one token fits. */
@@ -158,6 +183,8 @@ const TIERS: Readonly<Record<string, readonly string[]>> = {
   standard: ['standard'],
   standard_only: ['standard'],
   batch: ['batch'],
+  flex: ['flex', 'standard'],
+  priority: ['priority', 'standard'],
 }
 
 /** The price rules of a plain request, as one text: while it is the same, an old bound of it stands. */
@@ -196,7 +223,7 @@ function listRules(catalog: Catalog, query: BoundQuery): readonly PriceRule[] {
 /** Every rule that the request can come under, at every tier, place and speed that it leaves open. */
 function findRules(catalog: Catalog, { provider, model, at, ask }: BoundQuery): PriceRule[] {
   const asked = (ask.service_tier ?? '').toLowerCase()
-  const tiers = TIERS[asked] ?? [asked, 'standard']
+  const tiers = TIERS[asked] ?? [asked, 'standard', 'priority']
   const geos = ask.inference_geo === null ? [null, 'us'] : [ask.inference_geo]
   const speeds = ask.speed === 'fast' ? (['fast', null] as const) : ([null] as const)
   const rules = tiers.flatMap((service_tier) =>

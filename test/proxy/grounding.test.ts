@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { priceEvent } from '../../src/ledger/record.ts'
-import { sendJson, startFarEnd, startWith } from './far-end.ts'
+import { CHAT_ANSWER, sendJson, startFarEnd, startWith } from './far-end.ts'
 import { WRAPPED } from './fixture.ts'
 
 /** A Gemini that has searched for two things, and knows where one of them is. */
@@ -65,4 +65,65 @@ test('a budget that blocks refuses a search, since nothing limits how many there
   const { status, text } = await ask('gemini-3-flash-preview', { limit_nanos: 10n ** 12n })
   expect(status).toBe(400)
   expect(text).toContain('a tool in it has no limit of uses')
+})
+
+async function send(path: string, body: object, answered: object) {
+  const far_end = await startFarEnd((outgoing) => sendJson(outgoing, answered))
+  const proxy = await startWith(far_end)
+  await fetch(`${proxy.url}/proxy${path}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${WRAPPED}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+  const [event] = proxy.events()
+  return { event, cost: event && priceEvent(proxy.catalog, event) }
+}
+
+test.each(['image_generation_call', 'code_interpreter_call', 'shell_call'])(
+  'a %s has a fee that is in no count: what is known is an estimate',
+  async (type) => {
+    const usage = { input_tokens: 90, output_tokens: 12, total_tokens: 102 }
+    const said = { id: 'r', status: 'completed', model: 'gpt-5.4', usage }
+    const ask = (output: object[]) =>
+      send('/openai/v1/responses', { model: 'gpt-5.4', input: 'x' }, { ...said, output })
+    expect((await ask([{ type }])).event).toMatchObject({ quality: 'estimated' })
+    expect((await ask([{ type: 'message' }])).event).toMatchObject({ quality: 'exact' })
+  },
+)
+
+test('so has a chat that searches', async () => {
+  const model = 'gpt-4o-search-preview'
+  const ask = (path: string, usage: object) =>
+    send(path, { model, messages: [] }, { ...CHAT_ANSWER, model, usage })
+  const tokens = CHAT_ANSWER.usage
+  expect((await ask('/openai/v1/chat/completions', tokens)).event?.quality).toBe('estimated')
+})
+
+test('an interaction is counted by what its tokens are, and its searches', async () => {
+  const by = (modality: string, tokens: number) => [{ modality, tokens }]
+  const usage = {
+    total_input_tokens: 1_000,
+    total_output_tokens: 100,
+    input_tokens_by_modality: by('audio', 400),
+    output_tokens_by_modality: by('text', 100),
+    grounding_tool_count: [{ type: 'google_search', count: 2 }],
+  }
+  const model = 'gemini-3-flash-preview'
+  const { event, cost } = await send(
+    '/google/v1beta/interactions',
+    { model, input: 'x' },
+    { id: 'i', status: 'completed', model, usage },
+  )
+  expect(event).toMatchObject({
+    quality: 'exact',
+    usage: { input_audio_tokens: 400, uncached_input_tokens: 600, unit: 'web_search', units: 2 },
+  })
+  // 600 × $0.50, 400 × $1 and 100 × $3 a million; two of $14 a thousand.
+  expect(cost?.nanos).toBe(300_000n + 400_000n + 300_000n + 28_000_000n)
+})
+
+test('speech is priced', async () => {
+  const body = { model: 'gpt-4o-mini-tts', input: 'hello', voice: 'alloy' }
+  const { cost } = await send('/openai/v1/audio/speech', body, {})
+  expect(cost?.nanos).toBeGreaterThan(0n)
 })
