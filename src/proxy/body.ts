@@ -50,6 +50,8 @@ async function bufferBody(incoming: IncomingMessage): Promise<Buffer> {
   const { method } = incoming
   if (method === 'GET' || method === 'HEAD') return EMPTY.bytes
   if (Number(incoming.headers['content-length'] ?? 0) > BODY_BYTES_MAX) throw tooLarge()
+  // The client can leave while the proxy is opened: no event will tell any more.
+  if (incoming.destroyed) throw endedEarly()
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let size = 0

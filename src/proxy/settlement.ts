@@ -43,7 +43,7 @@ const JOB_DEADLINE_MS = 30 * 3_600_000
 export async function settle(deps: JobDeps, booking: Booking, outcome: Outcome): Promise<void> {
   const { tap } = outcome
   const asked = { ...booking.event, request_id: outcome.provider_request_id }
-  if (booking.rule !== 'metered' || outcome.status >= 400) {
+  if (booking.rule !== 'metered' || outcome.status >= 300) {
     await settleFree(deps, { ...booking, event: asked })
     if (booking.rule === 'told_later' && tap && outcome.status < 400)
       await settleTold(deps, booking, tap)
@@ -64,7 +64,7 @@ export async function settle(deps: JobDeps, booking: Booking, outcome: Outcome):
   await settleEstimate(deps, { ...booking, event }, outcome)
 }
 
-/** Refused by the provider, or a route without a price: a row that says so. */
+/** Refused or sent elsewhere by the provider, or a route without a price: a row that says so. */
 async function settleFree({ gate }: JobDeps, { event, hold_id, rule }: Booking): Promise<void> {
   const usage = { ...NO_USAGE, requests: rule === 'metered' ? 1 : 0 }
   await gate.settle({ hold_id, event: { ...event, usage, quality: 'exact' }, cost_nanos: 0n })

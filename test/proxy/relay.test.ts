@@ -227,6 +227,23 @@ describe('when the far end fails', () => {
     expect(proxy.events()).toEqual([])
   })
 
+  test('a redirect goes to the client, and is no charge', async () => {
+    const location = 'https://elsewhere.test/v1/messages'
+    const far_end = await startFarEnd((outgoing) => {
+      outgoing.writeHead(308, { location })
+      outgoing.end()
+    })
+    const proxy = await startWith(far_end, { limit_nanos: 10_000_000_000n })
+    const body = JSON.stringify(MESSAGE)
+    const options = { method: 'POST', headers, body } as const
+    const answer = await request(`${proxy.url}/proxy/anthropic/v1/messages`, options)
+    expect(answer.statusCode).toBe(308)
+    expect(answer.headers['location']).toBe(location)
+    await answer.body.dump()
+    expect(proxy.gate.spent()).toBe(0n)
+    expect(proxy.gate.held()).toBe(0n)
+  })
+
   test('an error that repeats the key is scrubbed, whole and masked', async () => {
     const far_end = await startFarEnd((outgoing) =>
       sendJson(
@@ -300,6 +317,32 @@ describe('when the client leaves', () => {
       expect(await proxy.connections()).toBe(0)
       if (on_abort === 'stop') expect(await far_end.connections()).toBe(0)
     })
+
+  test('before the proxy was opened: nothing waits for it', async () => {
+    const far_end = await startFarEnd((outgoing) => sendJson(outgoing, CHAT_ANSWER))
+    const proxy = await startWith(far_end)
+    const [handle] = proxy.server.listeners('request')
+    let handled = () => {}
+    const was_handled = new Promise<void>((resolve) => {
+      handled = resolve
+    })
+    proxy.server.removeAllListeners('request')
+    proxy.server.once('request', (incoming, outgoing) =>
+      incoming.once('close', () => {
+        handle?.call(proxy.server, incoming, outgoing)
+        handled()
+      }),
+    )
+    const socket = connect(Number(new URL(proxy.url).port), '127.0.0.1')
+    socket.write(
+      `POST /proxy/openai/v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${WRAPPED}\r\nContent-Length: 1000\r\n\r\n{"model"`,
+    )
+    await delay(50)
+    socket.destroy()
+    await was_handled
+    await proxy.close()
+    expect(far_end.seen).toEqual([])
+  })
 
   test('while its body is on the way: nothing is forwarded or held', async () => {
     const far_end = await startFarEnd((outgoing) => sendJson(outgoing, CHAT_ANSWER))
