@@ -162,6 +162,9 @@ describe('the tier', () => {
 
 describe('nothing bounds', () => {
   const chat = { model: 'openai/gpt-4o', max_tokens: 10, messages: MESSAGES }
+  const message = { model: 'claude-haiku-4-5', max_tokens: 10, messages: MESSAGES }
+  const search = { type: 'web_search_20250305', name: 'web_search' }
+  const searching = { type: 'tool_addition', tool: { type: 'tool_definition', definition: search } }
   const response = { model: 'gpt-5-nano', max_output_tokens: 16, max_tool_calls: 1, input: 'x' }
   test.each<[string, string, object]>([
     [
@@ -199,6 +202,35 @@ describe('nothing bounds', () => {
       generate('gemini-2.5-flash'),
       { contents: CONTENTS, tools: [{ mcpServers: [{ name: 'x' }] }] },
     ],
+    [
+      'tools that an earlier turn of a response brings along',
+      '/openai/v1/responses',
+      {
+        model: 'gpt-5-nano',
+        max_output_tokens: 16,
+        input: [{ type: 'additional_tools', role: 'developer', tools: [{ type: 'web_search' }] }],
+      },
+    ],
+    [
+      'whatever fallback Anthropic picks',
+      '/anthropic/v1/messages',
+      { ...message, fallbacks: 'default' },
+    ],
+    [
+      'a thread that is continued',
+      '/anthropic/v1/messages',
+      { ...message, thread: { type: 'continue', previous_message_id: 'msg_1' } },
+    ],
+    [
+      'a tool that a message adds',
+      '/anthropic/v1/messages',
+      { ...message, messages: [...MESSAGES, { role: 'system', content: [searching] }] },
+    ],
+    [
+      'a tool of a kind that nobody knows',
+      '/anthropic/v1/messages',
+      { ...message, tools: [{ type: 'time_machine_20991231', name: 'time_machine' }] },
+    ],
     ['sound without a price', CHAT, { ...chat, model: 'gpt-4o-audio-preview', audio: {} }],
     [
       'pictures without a price',
@@ -216,6 +248,17 @@ describe('nothing bounds', () => {
     ],
   ])('%s', async (_, path, body) => {
     expect(await boundOf(path, body)).toBeNull()
+  })
+
+  test('but a thread that begins, and tools of the client, are bounded', async () => {
+    const ask = (more: object) => boundOf('/anthropic/v1/messages', { ...message, ...more })
+    expect(await ask({ thread: { type: 'create' } })).toBeGreaterThan(0)
+    const tools = [
+      { type: 'bash_20250124', name: 'bash' },
+      { name: 'f', input_schema: {} },
+    ]
+    expect(await ask({ tools })).toBeGreaterThan(0)
+    expect(await ask({ fallbacks: null, thread: null })).toBeGreaterThan(0)
   })
 
   test('but functions of the client are bounded', async () => {

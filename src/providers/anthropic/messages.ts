@@ -18,9 +18,8 @@ import {
 
 const UNBOUNDED_MESSAGES =
   /"(?:image|document|file|file_id|container|container_upload|mcp_servers|search_result)"/
-/** Tools that the provider runs end in a date: https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview */
-const SERVER_TOOL =
-  /^(?:web_search|web_fetch|code_execution|advisor|tool_search_tool\w*|mcp_toolset)/
+/** Tools that run at the client; every other kind the provider runs: https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview */
+const CLIENT_TOOL = /^(?:custom$|bash_|text_editor_|computer_|memory_|browser_toolset_)/
 
 export const messagesApi: Api = {
   name: 'messages',
@@ -42,18 +41,24 @@ export const messagesApi: Api = {
 }
 
 function readMessages(body: JsonObject, text: string): Ask {
-  const tools = listAt(body, 'tools').filter((tool) => SERVER_TOOL.test(textAt(tool, 'type') ?? ''))
+  const tools = listTools(body).filter(
+    (tool) => !CLIENT_TOOL.test(textAt(tool, 'type') ?? 'custom'),
+  )
   const has_server_tools = tools.length > 0 || listAt(body, 'mcp_servers').length > 0
   const uses = tools.map((tool) => capAt(tool, 'max_uses'))
   const is_limited = uses.every((max) => max !== null) && listAt(body, 'mcp_servers').length === 0
   const uses_max = is_limited ? uses.reduce((sum, max) => sum + (max ?? 0), 0) : null
   const searches = tools.filter((tool) => textAt(tool, 'type')?.startsWith('web_search'))
-  // An advisor and a fallback are other models, with prices of their own.
-  const other_models = [...tools, ...listAt(body, 'fallbacks')].flatMap(
-    (one) => textAt(one, 'model') ?? [],
-  )
+  // An advisor and a fallback are other models, with prices of their own; "default" is any.
+  const other_models = [
+    ...tools,
+    ...listAt(body, 'fallbacks'),
+    { model: body['fallbacks'] },
+  ].flatMap((one) => textAt(one, 'model') ?? [])
   // A compaction runs before the answer: https://platform.claude.com/docs/en/build-with-claude/compaction
-  const compacts = (body['context_management'] ?? null) !== null ? 1 : 0
+  const compacts = (body['context_management'] ?? body['compaction'] ?? null) !== null ? 1 : 0
+  // It can be continued from another message, whose history and tools are not in the body.
+  const is_continued = (textAt(body, 'thread', 'type') ?? 'create') !== 'create'
   return {
     ...NO_ASK,
     model: textAt(body, 'model'),
@@ -61,7 +66,8 @@ function readMessages(body: JsonObject, text: string): Ask {
     output_tokens_max: capAt(body, 'max_tokens'),
     has_unbounded_input: has_server_tools || UNBOUNDED_MESSAGES.test(text),
     other_models,
-    passes: uses_max === null || other_models.length > 0 ? null : 1 + uses_max + compacts,
+    passes:
+      uses_max === null || is_continued || other_models.length > 0 ? null : 1 + uses_max + compacts,
     cache_write: cacheWrite(text),
     units:
       searches.length > 0 ? [{ unit: 'web_search', max: is_limited ? sumOf(searches) : null }] : [],
@@ -70,6 +76,15 @@ function readMessages(body: JsonObject, text: string): Ask {
     inference_geo: textAt(body, 'inference_geo'),
     ...whoAsks(textAt(body, 'metadata', 'user_id')),
   }
+}
+
+/** Those of the request, and those that a message or a compaction adds. */
+function listTools(body: JsonObject): unknown[] {
+  const added = listAt(body, 'messages')
+    .flatMap((message) => listAt(message, 'content'))
+    .flatMap((block) => [block, ...listAt(block, 'tool_changes')])
+    .map((block) => valueAt(block, 'tool', 'definition'))
+  return [...listAt(body, 'tools'), ...added.filter(isObject)]
 }
 
 function sumOf(tools: readonly unknown[]): number {

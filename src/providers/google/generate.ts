@@ -231,7 +231,10 @@ export const interactionsApi: Api = {
     ...readGenerate(body, text, {}),
     is_stream: body['stream'] === true,
     has_unbounded_input: true,
-    passes: listAt(body, 'tools').length > 0 || body['agent'] !== undefined ? null : 1,
+    passes:
+      listAt(body, 'tools').length > 0 || (body['agent'] ?? body['environment'] ?? null) !== null
+        ? null
+        : 1,
     modalities: ['audio', 'image'],
     output_tokens_max: largestCap(body, CAPS),
     is_background: body['background'] === true,

@@ -110,8 +110,8 @@ export function readBasics(body: JsonObject): Ask {
 }
 
 /** Types of the tools that the server runs itself; functions run at the client. */
-export function listServerTools(body: JsonObject): unknown[] {
-  return listAt(body, 'tools')
+export function listServerTools(tools: readonly unknown[]): unknown[] {
+  return tools
     .map((tool) => valueAt(tool, 'type') ?? 'function')
     .filter((type) => type !== 'function' && type !== 'custom')
 }
@@ -127,7 +127,7 @@ function readChat(body: JsonObject, text: string, { caps }: ChatDialect): Ask {
     // As marked for Anthropic's models: https://openrouter.ai/docs/features/prompt-caching
     cache_write: text.includes('"cache_control"') && text.includes('"1h"') ? '1h' : '5m',
     // OpenAI's chat has no such tools; elsewhere nothing limits them.
-    passes: listServerTools(body).length > 0 ? null : basics.passes,
+    passes: listServerTools(listAt(body, 'tools')).length > 0 ? null : basics.passes,
   }
 }
 

@@ -61,10 +61,17 @@ export const compactApi: Api = {
 
 function readResponses(body: JsonObject, text: string): Ask {
   // Each makes the model read its input again.
-  const server_tools = listServerTools(body)
+  const server_tools = listServerTools([
+    ...listAt(body, 'tools'),
+    // Earlier turns can bring tools along.
+    ...listAt(body, 'input').flatMap((item) => listAt(item, 'tools')),
+  ])
   const has_tools = server_tools.length > 0
   const calls_max = capAt(body, 'max_tool_calls')
   const basics = readBasics(body)
+  const uses_max = has_tools ? calls_max : 0
+  // A compaction is an answer of its own.
+  const compacts = (body['context_management'] ?? null) !== null ? 1 : 0
   // A stored prompt brings its own tools, which are not in the body.
   const is_open =
     basics.passes === null ||
@@ -77,7 +84,7 @@ function readResponses(body: JsonObject, text: string): Ask {
       has_tools ||
       STORED_INPUT.some((name) => (body[name] ?? null) !== null) ||
       UNBOUNDED_RESPONSES.test(text),
-    passes: is_open ? null : has_tools ? (calls_max === null ? null : calls_max + 1) : 1,
+    passes: is_open || uses_max === null ? null : 1 + uses_max + compacts,
     units: [
       ...(server_tools.some((type) => String(type).startsWith('web_search'))
         ? [{ unit: 'web_search' as const, max: calls_max }]
