@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { priceEvent } from '../../src/ledger/record.ts'
 import { CHAT_ANSWER, sendJson, startFarEnd, startWith } from './far-end.ts'
-import { WRAPPED } from './fixture.ts'
+import { WRAPPED, wrappedKey } from './fixture.ts'
 
 /** A Gemini that has searched for two things, and knows where one of them is. */
 function answerOf(model: string, chunks: readonly object[]) {
@@ -69,7 +69,12 @@ test('a budget that blocks refuses a search, since nothing limits how many there
 
 async function send(path: string, body: object, answered: object) {
   const far_end = await startFarEnd((outgoing) => sendJson(outgoing, answered))
-  const proxy = await startWith(far_end)
+  const { url } = far_end
+  const proxy = await startWith(far_end, {
+    base_urls: { openai: `${url}/v1`, google: url, openrouter: `${url}/v1` },
+    secrets: { openai: 'real-1-0123456789', google: 'real-2-0123456789', openrouter: 'real-3-012' },
+    keys: { [WRAPPED]: wrappedKey({ providers: ['openai', 'google', 'openrouter'] }) },
+  })
   await fetch(`${proxy.url}/proxy${path}`, {
     method: 'POST',
     headers: { authorization: `Bearer ${WRAPPED}`, 'content-type': 'application/json' },
@@ -97,6 +102,16 @@ test('so has a chat that searches', async () => {
     send(path, { model, messages: [] }, { ...CHAT_ANSWER, model, usage })
   const tokens = CHAT_ANSWER.usage
   expect((await ask('/openai/v1/chat/completions', tokens)).event?.quality).toBe('estimated')
+})
+
+test.each([
+  ['/compat/openrouter/chat/completions', { messages: [] }],
+  ['/compat/openrouter/responses', { input: 'x' }],
+])('%s: what the server itself says a request cost is what it cost', async (path, asked) => {
+  const usage = { ...CHAT_ANSWER.usage, input_tokens: 12, output_tokens: 2, cost: 0.0123 }
+  const model = 'openai/gpt-4o'
+  const { cost } = await send(path, { model, ...asked }, { ...CHAT_ANSWER, model, usage })
+  expect(cost).toMatchObject({ nanos: 12_300_000n, rule: 'reported' })
 })
 
 test('an interaction is counted by what its tokens are, and its searches', async () => {

@@ -14,11 +14,11 @@ import {
 } from '../wire.ts'
 import { chatApi, completionsApi, OPENAI_CHAT } from './chat.ts'
 import { embeddingsApi } from './media.ts'
-import { OVER, readTokens, responsesApi } from './responses.ts'
+import { OPENAI_RESPONSES, OVER, readTokens } from './responses.ts'
 
 /** A batch says its usage when it is over, at half price: https://developers.openai.com/api/docs/guides/batch */
 export const batchApi: Api = {
-  ...responsesApi,
+  ...OPENAI_RESPONSES,
   name: 'batch',
   readRequest: (body) => ({
     ...NO_ASK,
@@ -51,7 +51,7 @@ export const filesApi: Api = {
 const LINE_APIS: Readonly<Record<string, Api>> = {
   '/v1/chat/completions': chatApi(OPENAI_CHAT),
   '/v1/completions': completionsApi(OPENAI_CHAT),
-  '/v1/responses': responsesApi,
+  '/v1/responses': OPENAI_RESPONSES,
   '/v1/embeddings': embeddingsApi,
 }
 

@@ -13,7 +13,7 @@ import {
   textAt,
   valueAt,
 } from '../wire.ts'
-import { listServerTools, readBasics, splitInput } from './chat.ts'
+import { type ChatDialect, listServerTools, OPENAI_CHAT, readBasics, splitInput } from './chat.ts'
 
 /** Input that is not in the body: https://developers.openai.com/api/reference/resources/responses */
 const STORED_INPUT = ['previous_response_id', 'conversation', 'prompt', 'container']
@@ -29,31 +29,35 @@ const FEE_ITEMS: readonly unknown[] = [
   'shell_call',
 ]
 
-export const responsesApi: Api = {
-  name: 'responses',
-  readRequest: readResponses,
-  answer_ids: [['response', 'id'], ['id']],
-  markers: ['usage'],
-  endings: ['response.completed', 'response.incomplete', 'response.failed'].flatMap((type) => [
-    `"type":"${type}"`,
-    `"type": "${type}"`,
-  ]),
-  createMeter: responsesMeter,
-  readText: (event) =>
-    textAt(event, 'delta') ??
-    listAt(event, 'output')
-      .flatMap((item) => listAt(item, 'content'))
-      .map((part) => textAt(part, 'text') ?? '')
-      .join(''),
-  caps: [['max_output_tokens']],
-  asks_for_usage: false,
-  jobPath: (id) => `/${id}`,
-  stream_error: 'responses',
+export function responsesApi({ readCost }: Pick<ChatDialect, 'readCost'>): Api {
+  return {
+    name: 'responses',
+    readRequest: readResponses,
+    answer_ids: [['response', 'id'], ['id']],
+    markers: ['usage'],
+    endings: ['response.completed', 'response.incomplete', 'response.failed'].flatMap((type) => [
+      `"type":"${type}"`,
+      `"type": "${type}"`,
+    ]),
+    createMeter: () => responsesMeter(readCost),
+    readText: (event) =>
+      textAt(event, 'delta') ??
+      listAt(event, 'output')
+        .flatMap((item) => listAt(item, 'content'))
+        .map((part) => textAt(part, 'text') ?? '')
+        .join(''),
+    caps: [['max_output_tokens']],
+    asks_for_usage: false,
+    jobPath: (id) => `/${id}`,
+    stream_error: 'responses',
+  }
 }
+
+export const OPENAI_RESPONSES = responsesApi(OPENAI_CHAT)
 
 /** Made smaller from a conversation, in one answer without a stream; its length has no cap. */
 export const compactApi: Api = {
-  ...responsesApi,
+  ...OPENAI_RESPONSES,
   name: 'compact',
   readRequest: (body, text) => ({ ...readResponses(body, text), is_stream: false }),
   caps: [],
@@ -101,7 +105,7 @@ function readResponses(body: JsonObject, text: string): Ask {
 export const OVER = ['completed', 'incomplete', 'failed', 'cancelled', 'expired']
 
 /** Takes the response itself, or events that carry it; only a finished one has usage. */
-function responsesMeter(): Meter {
+function responsesMeter(readCost: ChatDialect['readCost']): Meter {
   let latest: Reading | null = null
   let job: ReturnType<Meter['job']> = null
   return {
@@ -111,7 +115,8 @@ function responsesMeter(): Meter {
       const status = textAt(response, 'status')
       if (id && status) job = { id, is_over: OVER.includes(status) }
       const usage = response['usage']
-      if (isObject(usage)) latest = responsesReading(response, usage)
+      if (isObject(usage))
+        latest = { ...responsesReading(response, usage), reported_cost_nanos: readCost(usage) }
     },
     reading: () => latest,
     isFinal: () => latest !== null,
@@ -119,7 +124,7 @@ function responsesMeter(): Meter {
   }
 }
 
-export function responsesReading(response: JsonObject, usage: JsonObject): Reading {
+function responsesReading(response: JsonObject, usage: JsonObject): Reading {
   const about = {
     ...NO_READING,
     model: textAt(response, 'model'),

@@ -14,9 +14,10 @@ const STORED =
 
 /** The routes of an OpenAI-compatible server, below `/v1`. */
 export function openaiRoutes(dialect: ChatDialect): Route[] {
+  const responses = responsesApi(dialect)
   return [
     { method: 'POST', path: /^\/chat\/completions$/, rule: 'metered', api: chatApi(dialect) },
-    { method: 'POST', path: /^\/responses$/, rule: 'metered', api: responsesApi },
+    { method: 'POST', path: /^\/responses$/, rule: 'metered', api: responses },
     { method: 'POST', path: /^\/completions$/, rule: 'metered', api: completionsApi(dialect) },
     { method: 'POST', path: /^\/embeddings$/, rule: 'metered', api: embeddingsApi },
     { method: 'POST', path: /^\/responses\/compact$/, rule: 'metered', api: compactApi },
@@ -26,13 +27,13 @@ export function openaiRoutes(dialect: ChatDialect): Route[] {
       method: 'GET',
       path: new RegExp(`^/responses/${ID}$`),
       rule: 'told_later',
-      api: responsesApi,
+      api: responses,
     },
     {
       method: 'POST',
       path: new RegExp(`^/responses/${ID}/cancel$`),
       rule: 'told_later',
-      api: responsesApi,
+      api: responses,
     },
     { method: 'DELETE', path: new RegExp(`^/responses/${ID}$`), rule: 'free' },
     {
