@@ -104,7 +104,7 @@ export async function createBudget(db: Db, fields: BudgetFields, asked: Asked): 
         removed_at: null,
       })
       .execute()
-    await rebuildSpent(trx, budget, asked.at)
+    if (budget.action === 'block') await rebuildSpent(trx, budget, asked.at)
     await noteChange(trx, budget, 'budget.create', asked)
     return budget
   })
@@ -128,10 +128,17 @@ export async function changeBudget(
       .where('id', '=', before.id)
       .execute()
     const budget = { ...checked, id: before.id, created_at, updated_at: asked.at }
-    await rebuildSpent(trx, budget, asked.at)
+    if (countsOtherwise(before, budget)) await rebuildSpent(trx, budget, asked.at)
     await noteChange(trx, budget, 'budget.change', asked)
     return budget
   })
+}
+
+/** Of a budget that only tells nothing is kept; another limit finds all that was spent there already. */
+function countsOtherwise(before: Budget, after: Budget): boolean {
+  const counting = ({ action, scope, period, zone, week_start }: Budget) =>
+    JSON.stringify([action, scope.kind, scope.value, period, zone, week_start])
+  return after.action === 'block' && counting(before) !== counting(after)
 }
 
 /** Nothing is counted against it from the next request on; what was spent stays in the ledger. */

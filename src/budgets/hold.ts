@@ -47,15 +47,14 @@ function open(till: Till, request: AdmitRequest & { bound_nanos: Nanos }, now: n
 
 /** A hold that was taken for lost is settled all the same, with what it cost in the end. */
 export function settle(till: Till, settlement: Settlement, now: number): void {
-  const { hold_id, event, cost_nanos, beside = [] } = settlement
-  const is_new = till.store.recordEvent(event, now)
-  for (const one of beside) till.store.recordEvent(one, now)
+  const { hold_id, event, cost_nanos } = settlement
   if (hold_id === null) {
-    if (is_new && cost_nanos !== null) chargeUnheld(till, event, cost_nanos, now)
+    settleUnheld(till, settlement, now)
     return
   }
   const held = till.open.get(hold_id)
   const hold = held ?? till.store.findHold(hold_id)
+  record(till, settlement, hold !== undefined, now)
   if (!hold || hold.state === 'settled') return
   if (hold.state === 'uncertain' && cost_nanos === null) return
   if (held) forget(till, held)
@@ -73,12 +72,14 @@ export function settle(till: Till, settlement: Settlement, now: number): void {
   till.is_changed = true
 }
 
-/** Nothing bound when it was admitted, but something does now: what it cost is a fact. */
-function chargeUnheld(till: Till, event: UsageEvent, cost: Nanos, now: number): void {
+/** Nothing bound when it was admitted, but something may now: what it cost is a fact. */
+function settleUnheld(till: Till, settlement: Settlement, now: number): void {
+  const { event, cost_nanos: cost } = settlement
   const { book } = till
   const subject = subjectOfEvent(event)
-  const bindings = book.bind(subject)
-  if (bindings.length === 0) return
+  const bindings = cost === null ? [] : book.bind(subject)
+  const is_new = record(till, settlement, bindings.length > 0, now)
+  if (!is_new || cost === null || bindings.length === 0) return
   charge(till, book.targets(bindings, event.occurred_at), cost)
   till.store.insertHold({
     request_id: event.id,
@@ -92,6 +93,18 @@ function chargeUnheld(till: Till, event: UsageEvent, cost: Nanos, now: number): 
     entry_id: event.id,
     subject,
   })
+}
+
+/** Tells whether the request's own entry is new. */
+function record(
+  { store }: Till,
+  { event, beside = [] }: Settlement,
+  is_held: boolean,
+  now: number,
+): boolean {
+  const is_new = store.recordEvent(event, now, is_held)
+  for (const one of beside) store.recordEvent(one, now, is_held)
+  return is_new
 }
 
 /** The request never left. */

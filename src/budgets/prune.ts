@@ -43,6 +43,7 @@ export async function pruneHolds(db: Db, now: number): Promise<void> {
     if (holds.length === 0) return
     const ids = sql`(select value from json_each(${JSON.stringify(holds.map(({ id }) => id))}))`
     await keepDifference(trx, ids)
+    await sql`update ledger_entry set is_held = 0 where id in ${entriesOf(ids)}`.execute(trx)
     await sql`delete from hold where id in ${ids}`.execute(trx)
     await dropPastMinutes(trx, now)
     const charged = holds.reduce((sum, one) => sum + BigInt(one.charged), 0n)
@@ -65,15 +66,19 @@ async function keepDifference(trx: Db, ids: RawBuilder<unknown>): Promise<void> 
       from hold where id in ${ids} and state = 'settled'
       union all
       select occurred_at / 60000 * 60000, -cost_nanos, ${SUBJECT}
-      from ledger_entry where source = 'proxy' and cost_nanos is not null and id in (
-        select entry_id from hold where id in ${ids} and entry_id is not null
-        union all
-        select beside.id from hold join ledger_entry as beside
-          on beside.id >= hold.entry_id || '.' and beside.id < hold.entry_id || '/'
-        where hold.id in ${ids}
-      )
+      from ledger_entry
+      where source = 'proxy' and cost_nanos is not null and id in ${entriesOf(ids)}
     )
     group by minute, ${SUBJECT} having sum(nanos) <> 0`.execute(trx)
+}
+
+function entriesOf(ids: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`(
+    select entry_id from hold where id in ${ids} and entry_id is not null
+    union all
+    select beside.id from hold join ledger_entry as beside
+      on beside.id >= hold.entry_id || '.' and beside.id < hold.entry_id || '/'
+    where hold.id in ${ids})`
 }
 
 /** Rolling budgets are kept by the minute, and no minute is looked at again once it has left. */

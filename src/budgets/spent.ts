@@ -1,11 +1,10 @@
 import { type RawBuilder, sql } from 'kysely'
-import { HOUR_MS } from '../clock.ts'
 import type { Nanos } from '../money.ts'
 import { insertRows } from '../store/columns.ts'
 import type { Db } from '../store/schema.ts'
 import type { Subject } from './admission.ts'
 import { type Scope, scopeMatcher } from './scope.ts'
-import { bucketAt, type Calendar, windowAt } from './window.ts'
+import { bucketAt, type Calendar, rollingMs, windowAt } from './window.ts'
 
 type Counted = Calendar & { readonly id: string; readonly scope: Scope }
 
@@ -23,16 +22,18 @@ export type Charge = {
  * from settling meanwhile.
  */
 export async function rebuildSpent(trx: Db, budget: Counted, now: number): Promise<void> {
-  const { start } = windowAt(budget, now)
   await trx.deleteFrom('budget_spent').where('budget_id', '=', budget.id).execute()
   const match = scopeMatcher(budget.scope)
+  const column = COLUMNS[budget.scope.kind]
   const sums = new Map<string, { member: string; bucket_start: number; spent: Nanos }>()
-  for (const { at, amount_nanos, subject } of await listCharges(trx, start)) {
-    const member = match(subject)
+  const buckets = new Map<number, number>()
+  for (const { at, own, amount } of await listCharges(trx, budget, now)) {
+    const member = match(subjectOf({ ...NO_SUBJECT, [column]: own }))
     if (member === undefined) continue
-    const bucket_start = bucketAt(budget, at)
+    const bucket_start = buckets.get(at) ?? bucketAt(budget, at)
+    buckets.set(at, bucket_start)
     const id = JSON.stringify([member, bucket_start])
-    const spent = (sums.get(id)?.spent ?? 0n) + amount_nanos
+    const spent = (sums.get(id)?.spent ?? 0n) + BigInt(amount)
     sums.set(id, { member, bucket_start, spent })
   }
   await insertRows(
@@ -45,40 +46,48 @@ export async function rebuildSpent(trx: Db, budget: Counted, now: number): Promi
   )
 }
 
+/** Where a request says what a scope of each kind looks at; `all` looks at nothing. */
+const COLUMNS = {
+  all: 'provider',
+  provider: 'provider',
+  model: 'model',
+  wrapped_key: 'wrapped_key',
+  workspace: 'workspace',
+  user: 'user',
+  session: 'session_id',
+  tag: 'tags',
+} as const
+
+type ChargeRow = { readonly at: number; readonly own: string | null; readonly amount: string }
+
 /**
- * Every charge since an instant, summed by minute and subject so that a busy month stays a short list.
- * Minutes are whole in every bucket: windows begin on one in every zone of today.
+ * Every charge since the running window began, summed by what the scope looks at and by time, so that a
+ * busy month stays a short list: the running window as one, the rest by the minute. Minutes are whole in
+ * every bucket: windows begin on one in every zone of today.
  */
-async function listCharges(db: Db, start: number): Promise<Charge[]> {
-  // What is billed beside a held request is in its charge: `<entry id>.<n>`.
-  const held = sql`select entry_id from hold
-    where entry_id is not null and admitted_at >= ${start - HELD_BEFORE_MS}`
+async function listCharges(db: Db, budget: Counted, now: number): Promise<ChargeRow[]> {
+  const { start, end } = windowAt(budget, now)
+  const own = sql.ref(COLUMNS[budget.scope.kind])
+  const whole_until = rollingMs(budget.period) === undefined ? (end ?? MAX) : start
+  const bucket = (at: string) =>
+    sql`case when ${sql.ref(at)} < ${whole_until} then ${start} else ${sql.ref(at)} / 60000 * 60000 end`
   const { rows } = await sql<ChargeRow>`
-    select minute, provider, model, wrapped_key, workspace, user, session_id, tags,
-      cast(sum(amount) as text) as amount
+    select at, own, cast(sum(amount) as text) as amount
     from (
-      select admitted_at / 60000 * 60000 as minute, charged_nanos as amount, ${SUBJECT}
+      select ${bucket('admitted_at')} as at, ${own} as own, charged_nanos as amount
       from hold where admitted_at >= ${start} and state in ('settled', 'uncertain')
       union all
-      select occurred_at / 60000 * 60000, cost_nanos, ${SUBJECT}
+      select ${bucket('occurred_at')}, ${own}, cost_nanos
       from ledger_entry
-      where occurred_at >= ${start} and source = 'proxy' and cost_nanos is not null
-        and id not in (${held}) and rtrim(rtrim(id, '0123456789'), '.') not in (${held})
+      where occurred_at >= ${start} and source = 'proxy' and cost_nanos is not null and is_held = 0
       union all
-      select minute, nanos, ${SUBJECT} from pruned_charge where minute >= ${start}
+      select ${bucket('minute')}, ${own}, nanos from pruned_charge where minute >= ${start}
     )
-    group by minute, ${SUBJECT}`.execute(db)
-  return rows.map((row) => ({
-    at: row.minute,
-    amount_nanos: BigInt(row.amount),
-    subject: subjectOf(row),
-  }))
+    group by at, own`.execute(db)
+  return rows
 }
 
-/** An entry is dated when its request began, about when it was held. */
-const HELD_BEFORE_MS = HOUR_MS
-
-type ChargeRow = SubjectRow & { readonly minute: number; readonly amount: string }
+const MAX = Number.MAX_SAFE_INTEGER
 
 export type SubjectRow = {
   readonly provider: string
@@ -93,6 +102,16 @@ export type SubjectRow = {
 export const SUBJECT: RawBuilder<unknown> = sql.raw(
   'provider, model, wrapped_key, workspace, user, session_id, tags',
 )
+
+const NO_SUBJECT: SubjectRow = {
+  provider: '',
+  model: '',
+  wrapped_key: null,
+  workspace: null,
+  user: null,
+  session_id: null,
+  tags: '{}',
+}
 
 export function subjectOf(row: SubjectRow): Subject {
   const { provider, model, wrapped_key, workspace, user, session_id } = row

@@ -45,6 +45,7 @@ const COLUMNS = [
   'origin',
   'wrapped_key',
   'workspace',
+  'is_held',
 ]
 
 /** The precedence of an entry whose writer could not wait: `settlePending` decides whether it counts. */
@@ -120,13 +121,15 @@ async function insertFresh(
 export function createRecorder(
   { prepare }: Pick<Statements, 'prepare'>,
   catalog: Catalog,
-): (event: UsageEvent, recorded_at: number) => boolean {
+): (event: UsageEvent, recorded_at: number, is_held: boolean) => boolean {
   const places = COLUMNS.map(() => '?').join(', ')
   const insert = prepare(
     `insert into ledger_entry (${COLUMNS.join(', ')}) values (${places}) on conflict (id) do nothing`,
   )
-  return (event, recorded_at) =>
-    Number(insert.run(...entryRow(bookedEntry(catalog, event), recorded_at, PENDING)).changes) > 0
+  return (event, recorded_at, is_held) => {
+    const row = entryRow(bookedEntry(catalog, event), recorded_at, PENDING, is_held)
+    return Number(insert.run(...row).changes) > 0
+  }
 }
 
 type BookedEntry = {
@@ -150,6 +153,7 @@ function entryRow(
   { event, tags, cost, list_nanos }: BookedEntry,
   recorded_at: number,
   precedence = precedenceOf(event),
+  is_held = false,
 ): Cell[] {
   const { usage } = event
   return [
@@ -187,6 +191,7 @@ function entryRow(
     event.origin ?? null,
     event.wrapped_key ?? null,
     event.workspace ?? null,
+    Number(is_held),
   ]
 }
 

@@ -238,6 +238,8 @@ export type LedgerEntryTable = UsageColumns & {
   superseded_by: string | null
   wrapped_key: string | null
   workspace: string | null
+  /** What it was charged with is said by a hold. */
+  is_held: Generated<number>
 }
 
 export type ReceiverTable = {

@@ -1,5 +1,6 @@
 import { type CompiledQuery, Kysely, sql } from 'kysely'
 import { expect, onTestFinished, test } from 'vitest'
+import { changeBudget, createBudget } from '../../src/budgets/budget.ts'
 import { settleByEvidence } from '../../src/budgets/evidence.ts'
 import { LIST_OPEN_HOLDS } from '../../src/budgets/gate-store.ts'
 import { closeLostHolds, hasOverdueHolds } from '../../src/budgets/heal.ts'
@@ -13,6 +14,7 @@ import {
   type BudgetStore,
   catalog,
   event,
+  fields,
   hold,
   holder,
   makeBudget,
@@ -53,6 +55,27 @@ test('what is looked up every second reads unsettled holds, not all that there e
   )
   expect(looks.length).toBeGreaterThan(5)
   expect(plans.flat().filter((step) => /SCAN hold(?! USING INDEX)/.test(step))).toEqual([])
+})
+
+test('a new budget is counted in one go, and a new limit counts nothing anew', async () => {
+  const store = await openBudgetStore()
+  const asked = { at: NOW, actor: 'test' }
+  const { db, made } = recording(store)
+  const facts = () => made.splice(0).filter(({ sql: text }) => /\b(hold|ledger_entry)\b/.test(text))
+
+  const budget = await createBudget(db, fields(), asked)
+  const [query, ...others] = facts()
+  expect(others).toEqual([])
+  const plan = await planOf(store.db, query ?? { sql: '' })
+  expect(plan).toContain('SEARCH hold USING INDEX hold_time (admitted_at>?)')
+  expect(plan.filter((step) => /SUBQUERY [0-9]/.test(step))).toEqual([])
+
+  await changeBudget(db, budget.id, { limit_nanos: 5n, name: 'less', thresholds: [] }, asked)
+  await changeBudget(db, budget.id, { action: 'notify', period: 'day' }, asked)
+  expect(facts()).toEqual([])
+  await changeBudget(db, budget.id, { action: 'block' }, asked)
+  await changeBudget(db, budget.id, { zone: 'Asia/Tokyo' }, asked)
+  expect(facts()).toHaveLength(2)
 })
 
 /** The same store, and every query that was made of it. */

@@ -1,8 +1,11 @@
+import { sql } from 'kysely'
 import { expect, test } from 'vitest'
-import { changeBudget } from '../../src/budgets/budget.ts'
+import { listBudgets } from '../../src/budgets/budget.ts'
 import { hasOldHolds, pruneHolds } from '../../src/budgets/prune.ts'
+import { rebuildSpent } from '../../src/budgets/spent.ts'
 import { DAY_MS } from '../../src/clock.ts'
 import { verifyAudit } from '../../src/keys/audit.ts'
+import { migrate } from '../../src/store/migrate.ts'
 import type { Db } from '../../src/store/schema.ts'
 import {
   type BudgetStore,
@@ -87,8 +90,8 @@ test('old holds go, and every budget is counted anew to the same sums', async ()
   const left = await db.selectFrom('hold').select('state').orderBy('id').execute()
   expect(left.map(({ state }) => state)).toEqual(['uncertain', 'open'])
 
-  for (const { id } of await db.selectFrom('budget').select('id').execute())
-    await changeBudget(db, id, { thresholds: [90] }, { at: LATER, actor: 'test' })
+  for (const budget of await listBudgets(db))
+    await db.transaction().execute((trx) => rebuildSpent(trx, budget, LATER))
   expect(await spentOf(db)).toEqual(before)
   // Of equal holds and entries nothing is kept: the entry says it all.
   expect(await db.selectFrom('pruned_charge').select(['model', 'minute']).execute()).toHaveLength(2)
@@ -103,4 +106,19 @@ test('the minutes that a rolling budget has left behind go too', async () => {
   expect(await spentOf(store.db)).not.toEqual([])
   await pruneHolds(store.db, LATER)
   expect(await spentOf(store.db)).toEqual([])
+})
+
+test('a store from before entries said whether they are held is counted to the same sums', async () => {
+  const store = await openBudgetStore()
+  const { db, path, driver } = store
+  await makeBudget(store, { limit_nanos: MUCH })
+  await spendInAllWays(store)
+  const before = await spentOf(db)
+  await sql`alter table ledger_entry drop column is_held`.execute(db)
+  await db.deleteFrom('migration').where('name', '=', '0012-held-entries').execute()
+
+  await migrate(db, { path, driver, now: NOW })
+  for (const budget of await listBudgets(db))
+    await db.transaction().execute((trx) => rebuildSpent(trx, budget, NOW))
+  expect(await spentOf(db)).toEqual(before)
 })
