@@ -126,10 +126,14 @@ describe.each(DRIVERS)('the store on %s', (driver) => {
     await copy.close()
   })
 
-  test('lets two processes that start on an empty folder both come up', async () => {
+  test('lets two processes that start on an empty folder both come up, and copy it', async () => {
+    const module = (name: string) =>
+      JSON.stringify(join(import.meta.dirname, `../../src/store/${name}.ts`))
     const script = `
-      import { openStore } from ${JSON.stringify(join(import.meta.dirname, '../../src/store/open.ts'))}
+      import { backUp } from ${module('backup')}
+      import { openStore } from ${module('open')}
       const { db, close } = await openStore({ path: ${JSON.stringify(path())}, driver: '${driver}', now: 1 })
+      await backUp(${JSON.stringify(path())}, '${driver}', 'copy-' + process.pid)
       console.log((await db.selectFrom('migration').select('name').execute()).length)
       await close()`
     const runs = await Promise.all(
