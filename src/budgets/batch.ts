@@ -39,10 +39,11 @@ function apply(till: Till, operation: Operation, now: number): Admission | undef
 
 function commit(till: Till): void {
   const { store, charged, is_changed, seen } = till
-  for (const row of charged.values()) store.addSpent(row)
+  const revision = seen.revision + 1
+  for (const row of charged.values()) store.addSpent(row, revision)
   if (is_changed) store.bumpRevision()
   store.commit()
-  if (is_changed) till.seen = { ...seen, revision: seen.revision + 1 }
+  if (is_changed) till.seen = { ...seen, revision }
 }
 
 function rollBack(store: GateStore): void {

@@ -19,6 +19,8 @@ export type Book = {
   tightest(bindings: readonly Binding[], now: number): Tightest | undefined
   hold(targets: readonly Target[], amount: Nanos): void
   charge(targets: readonly Target[], amount: Nanos): void
+  /** What the store says that a bucket has spent, whatever was known of it. */
+  setSpent(row: SpentRow): void
   state(binding: Binding, now: number): BudgetState
 }
 
@@ -58,10 +60,13 @@ export function createBook(
 ): Book {
   const lines = budgets.map((budget) => createLine(budget, now))
   const by_id = new Map(lines.map((line) => [line.budget.id, line]))
-  for (const { budget_id, member, bucket_start, spent_nanos } of spent) {
+  const setSpent = ({ budget_id, member, bucket_start, spent_nanos }: SpentRow) => {
     const line = by_id.get(budget_id)
-    if (line) addSpent(line, { line, member, bucket_start }, spent_nanos)
+    if (!line) return
+    const known = line.tallies.get(member)?.spent.get(bucket_start) ?? 0n
+    addSpent(line, { line, member, bucket_start }, spent_nanos - known)
   }
+  for (const row of spent) setSpent(row)
   const candidates = indexLines(lines)
   return {
     has_budgets: lines.length > 0,
@@ -74,6 +79,7 @@ export function createBook(
     charge(targets, amount) {
       for (const target of targets) addSpent(target.line, target, amount)
     },
+    setSpent,
     state: stateOf,
   }
 }

@@ -162,6 +162,7 @@ async function noteChange(
   { at, actor }: Asked,
 ): Promise<void> {
   await bumpRevision(trx, 'budgets')
+  await bumpRevision(trx, 'budget_list')
   const detail = {
     name: budget.name,
     scope: budget.scope.kind,

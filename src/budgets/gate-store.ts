@@ -39,7 +39,10 @@ export function openGateStore(path: string, driver: DriverName, catalog: Catalog
   const commit = prepare('commit')
   const rollback = prepare('rollback')
   const version = prepare('pragma data_version')
-  const revision = prepare(`select value from revision where name = 'budgets'`)
+  const revisions = prepare(
+    `select (select value from revision where name = 'budgets') as revision,
+      (select value from revision where name = 'budget_list') as list_revision`,
+  )
   const bump = prepare(`update revision set value = value + 1 where name = 'budgets'`)
   return {
     begin: () => void begin.run(),
@@ -47,7 +50,7 @@ export function openGateStore(path: string, driver: DriverName, catalog: Catalog
     rollback: () => void rollback.run(),
     /** Changes when any other connection has written. */
     dataVersion: () => (version.all()[0] as { data_version: number }).data_version,
-    revision: () => (revision.all()[0] as { value: number }).value,
+    revisions: () => revisions.all()[0] as { revision: number; list_revision: number },
     bumpRevision: () => void bump.run(),
     ...budgetStatements(prepare),
     ...holdStatements(prepare),
@@ -68,20 +71,29 @@ function budgetStatements(prepare: Prepare) {
     `select budget_id, member, bucket_start, cast(spent_nanos as text) as spent from budget_spent
     where budget_id = ? and bucket_start >= ?`,
   )
+  const spentSince = prepare(
+    `select budget_id, member, bucket_start, cast(spent_nanos as text) as spent from budget_spent
+    where revision > ?`,
+  )
   const add = prepare(
-    `insert into budget_spent (budget_id, member, bucket_start, spent_nanos) values (?, ?, ?, ?)
-    on conflict do update set spent_nanos = spent_nanos + excluded.spent_nanos`,
+    `insert into budget_spent (budget_id, member, bucket_start, spent_nanos, revision)
+    values (?, ?, ?, ?, ?) on conflict do update
+    set spent_nanos = spent_nanos + excluded.spent_nanos, revision = excluded.revision`,
   )
   return {
     listBlocking: () => (budgets.all() as Parameters<typeof budgetOf>[0][]).map(budgetOf),
     /** What the running window of a budget has spent. */
-    listSpent(budget: Budget, now: number): SpentRow[] {
-      const rows = spent.all(budget.id, windowAt(budget, now).start) as SpentText[]
-      return rows.map(({ spent: text, ...row }) => ({ ...row, spent_nanos: BigInt(text) }))
-    },
-    addSpent: ({ budget_id, member, bucket_start, spent_nanos }: SpentRow) =>
-      void add.run(budget_id, member, bucket_start, spent_nanos),
+    listSpent: (budget: Budget, now: number) =>
+      (spent.all(budget.id, windowAt(budget, now).start) as SpentText[]).map(spentOf),
+    /** What was charged after a revision, whoever did it. */
+    listSpentSince: (revision: number) => (spentSince.all(revision) as SpentText[]).map(spentOf),
+    addSpent: ({ budget_id, member, bucket_start, spent_nanos }: SpentRow, revision: number) =>
+      void add.run(budget_id, member, bucket_start, spent_nanos, revision),
   }
+}
+
+function spentOf({ spent, ...row }: SpentText): SpentRow {
+  return { ...row, spent_nanos: BigInt(spent) }
 }
 
 type SpentText = Omit<SpentRow, 'spent_nanos'> & { readonly spent: string }
@@ -98,6 +110,7 @@ function holdStatements(prepare: Prepare) {
   )
   const find = prepare(`select ${HOLD_COLUMNS} from hold where id = ?`)
   const open = prepare(LIST_OPEN_HOLDS)
+  const openIds = prepare(`select cast(id as text) as hold_id from hold where ${OPEN}`)
   const owner = prepare(
     `insert into hold_owner (id, pid, hostname, started_at) values (?, ?, ?, ?) on conflict do nothing`,
   )
@@ -131,6 +144,7 @@ function holdStatements(prepare: Prepare) {
       return row && holdOf(row)
     },
     listOpen: () => (open.all() as HoldText[]).map(holdOf),
+    listOpenIds: () => (openIds.all() as { hold_id: string }[]).map(({ hold_id }) => hold_id),
     insertOwner: ({ id, pid, hostname }: Holder, started_at: number) =>
       void owner.run(id, pid, hostname, started_at),
   }

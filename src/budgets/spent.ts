@@ -1,6 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Nanos } from '../money.ts'
 import { insertRows } from '../store/columns.ts'
+import { bumpRevision } from '../store/revision.ts'
 import type { Db } from '../store/schema.ts'
 import type { Subject } from './admission.ts'
 import { type Scope, scopeMatcher } from './scope.ts'
@@ -44,6 +45,8 @@ export async function rebuildSpent(trx: Db, budget: Counted, now: number): Promi
       .filter(({ spent }) => spent !== 0n)
       .map(({ member, bucket_start, spent }) => [budget.id, member, bucket_start, spent]),
   )
+  // What was charged since is no longer all that differs.
+  await bumpRevision(trx, 'budget_list')
 }
 
 /** Where a request says what a scope of each kind looks at; `all` looks at nothing. */

@@ -18,7 +18,7 @@ export type Till = {
   readonly open: Map<string, OpenHold>
   readonly hold_ids: Map<string, string>
   /** What was seen at the last look; a stale till reads everything anew. */
-  seen: { readonly version: number; readonly revision: number }
+  seen: { readonly version: number; readonly revision: number; readonly list_revision: number }
   is_stale: boolean
   /** Of the running transaction: what to add to the projection, and whether others must know. */
   charged: Map<string, SpentRow>
@@ -33,7 +33,7 @@ export function createTill(options: Pick<Till, 'store' | 'owner' | 'onOvershoot'
     book: createBook([], [], 0),
     open: new Map(),
     hold_ids: new Map(),
-    seen: { version: -1, revision: -1 },
+    seen: { version: -1, revision: -1, list_revision: -1 },
     is_stale: true,
     charged: new Map(),
     is_changed: false,
@@ -45,9 +45,10 @@ export function refresh(till: Till, now: number): void {
   const { store, seen, is_stale } = till
   const version = store.dataVersion()
   if (!is_stale && version === seen.version) return
-  const revision = store.revision()
-  if (is_stale || revision !== seen.revision) load(till, now)
-  till.seen = { version, revision }
+  const { revision, list_revision } = store.revisions()
+  if (is_stale || list_revision !== seen.list_revision) load(till, now)
+  else if (revision !== seen.revision) catchUp(till)
+  till.seen = { version, revision, list_revision }
   till.is_stale = false
 }
 
@@ -66,10 +67,14 @@ export function remember(till: Till, row: HoldRow): void {
 }
 
 export function forget(till: Till, hold: OpenHold): void {
-  till.open.delete(hold.hold_id)
-  till.hold_ids.delete(hold.request_id)
-  till.book.hold(hold.targets, -hold.bound_nanos)
+  drop(till, hold)
   till.is_changed = true
+}
+
+function drop({ open, hold_ids, book }: Till, hold: OpenHold): void {
+  open.delete(hold.hold_id)
+  hold_ids.delete(hold.request_id)
+  book.hold(hold.targets, -hold.bound_nanos)
 }
 
 /** In memory at once, in the store with the rest of the transaction. */
@@ -83,6 +88,18 @@ export function charge(till: Till, targets: readonly Target[], amount: Nanos): v
     till.charged.set(key, { budget_id, member, bucket_start, spent_nanos })
   }
   till.is_changed = true
+}
+
+/** What others charged, and which holds came and went: of very many budgets they touch a few at a time. */
+function catchUp(till: Till): void {
+  const { store, book, open, seen } = till
+  for (const row of store.listSpentSince(seen.revision)) book.setSpent(row)
+  const ids = new Set(store.listOpenIds())
+  for (const hold of open.values()) if (!ids.has(hold.hold_id)) drop(till, hold)
+  for (const id of ids) {
+    const row = open.has(id) ? undefined : store.findHold(id)
+    if (row?.state === 'open') remember(till, row)
+  }
 }
 
 function load(till: Till, now: number): void {

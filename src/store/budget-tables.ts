@@ -3,7 +3,7 @@ import type { NanosColumn } from './money-column.ts'
 
 /** Keys, budgets and holds: a part of the `Database`. */
 export type BudgetTables = {
-  revision: { name: 'budgets' | 'keys'; value: number }
+  revision: { name: RevisionName; value: number }
   upstream_key: UpstreamKeyTable
   wrapped_key: WrappedKeyTable
   secret_page: SecretPageTable
@@ -16,6 +16,9 @@ export type BudgetTables = {
   pruned_charge: PrunedChargeTable
   budget_mirror: BudgetMirrorTable
 }
+
+/** `budgets` grows with every hold and charge too, `budget_list` with the budgets themselves alone. */
+export type RevisionName = 'budgets' | 'budget_list' | 'keys'
 
 export type UpstreamKeyTable = {
   id: string
@@ -139,6 +142,8 @@ type BudgetSpentTable = {
   member: string
   bucket_start: number
   spent_nanos: NanosColumn
+  /** The one of `budgets` that it was last charged with. */
+  revision: Generated<number>
 }
 
 type BudgetCrossingTable = {

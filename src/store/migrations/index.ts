@@ -11,6 +11,7 @@ import { up as staleDays } from './0009-stale-days.ts'
 import { up as budgetMirror } from './0010-budget-mirror.ts'
 import { up as sharedIds } from './0011-shared-ids.ts'
 import { up as heldEntries } from './0012-held-entries.ts'
+import { up as chargeRevisions } from './0013-charge-revisions.ts'
 
 export type Migration = { readonly name: string; up(db: Kysely<unknown>): Promise<void> }
 
@@ -28,4 +29,5 @@ export const migrations: readonly Migration[] = [
   { name: '0010-budget-mirror', up: budgetMirror },
   { name: '0011-shared-ids', up: sharedIds },
   { name: '0012-held-entries', up: heldEntries },
+  { name: '0013-charge-revisions', up: chargeRevisions },
 ]
