@@ -159,11 +159,11 @@ export function monthStart(date: number, months: number): number {
   return Date.UTC(day.getUTCFullYear(), day.getUTCMonth() + months, 1)
 }
 
-/** The instant at which a date begins in a zone. */
+/** The instant at which a date begins in a zone: where clocks go forward at midnight, it has none. */
 export function zonedMidnight(date: number, zone: string): number {
-  // The offset just before and just after can differ; the second look settles it.
-  const guess = date - zoneOffset(date, zone)
-  return date - zoneOffset(guess, zone)
+  const offsets = [zoneOffset(date - DAY_MS, zone), zoneOffset(date + DAY_MS, zone)]
+  const early = date - Math.max(...offsets)
+  return early + zoneOffset(early, zone) === date ? early : date - Math.min(...offsets)
 }
 
 /** How far the zone's clocks are ahead of UTC at an instant. */
