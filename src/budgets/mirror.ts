@@ -33,6 +33,10 @@ export async function findMirror(db: Db, budget_id: string): Promise<Mirror | un
     .executeTakeFirst()
 }
 
+export async function listMirrors(db: Db): Promise<Mirror[]> {
+  return db.selectFrom('budget_mirror').selectAll().execute()
+}
+
 /** Those that were not looked at since, the longest first. */
 export async function listMirrorsSeenBefore(db: Db, instant: number): Promise<Mirror[]> {
   return db

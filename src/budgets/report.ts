@@ -1,17 +1,20 @@
-import { sql } from 'kysely'
+import assert from 'node:assert/strict'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { type RawBuilder, sql } from 'kysely'
 import { DAY_MS, isoTime } from '../clock.ts'
 import type { Nanos } from '../money.ts'
 import { usdFromNanos } from '../money.ts'
 import { nanos } from '../store/columns.ts'
 import type { Db } from '../store/schema.ts'
+import { createBook } from './book.ts'
 import type { Budget } from './budget.ts'
 import { listBudgets } from './budget.ts'
 import { isUnsettled } from './hold-state.ts'
-import { findMirror, type Mirror, nanosOfCents } from './mirror.ts'
+import { listMirrors, type Mirror, nanosOfCents } from './mirror.ts'
 import { sumNoticed } from './noticed.ts'
-import { hasMembers, scopeMatcher } from './scope.ts'
+import { hasMembers } from './scope.ts'
 import { type SubjectRow, subjectOf } from './spent.ts'
-import { rollingMs, type Window, windowAt } from './window.ts'
+import { type Window, windowAt } from './window.ts'
 
 /** What one budget, or one member of it, has used of its running window. */
 export type Use = {
@@ -77,15 +80,13 @@ export async function listBudgetUses(
   now: number,
   which: { action?: Budget['action'] } = {},
 ): Promise<BudgetUse[]> {
-  const budgets = await listBudgets(db, which)
-  const open = budgets.some(({ action }) => action === 'block') ? await listOpen(db) : []
-  const uses: BudgetUse[] = []
-  for (const budget of budgets) uses.push(await useOf(db, budget, now, open))
-  return uses
+  return listUses(db, await listBudgets(db, which), now)
 }
 
 export async function findBudgetUse(db: Db, budget: Budget, now: number): Promise<BudgetUse> {
-  return useOf(db, budget, now, budget.action === 'block' ? await listOpen(db) : [])
+  const [use] = await listUses(db, [budget], now)
+  assert(use, 'a budget has its use')
+  return use
 }
 
 export function describeUse(
@@ -175,81 +176,106 @@ function rateOf(budget: Budget, { start, end }: Window, spent: Nanos, now: numbe
   return { at_this_rate_usd: usdFromNanos(projected), runs_out_at: runs_out }
 }
 
-async function useOf(
-  db: Db,
-  budget: Budget,
-  now: number,
-  open: readonly OpenRow[],
-): Promise<BudgetUse> {
-  const window = windowAt(budget, now)
-  const uses =
-    budget.action === 'block'
-      ? await listHeld(db, budget, window, open)
-      : await listNoticed(db, budget, window, now)
+/** Of all budgets at once: there can be thousands, and they are looked at every other second. */
+async function listUses(db: Db, budgets: readonly Budget[], now: number): Promise<BudgetUse[]> {
+  const windows = new Map(budgets.map((budget) => [budget.id, windowAt(budget, now)]))
+  const wanted = sql`json_each(${JSON.stringify([...windows].map(([id, { start }]) => [id, start]))})`
+  const held = await listHeld(db, budgets, wanted, now)
+  const crossed = Map.groupBy(await listCrossed(db, wanted), ({ budget_id }) => budget_id)
+  const mirrors = new Map((await listMirrors(db)).map((mirror) => [mirror.budget_id, mirror]))
+  const all: BudgetUse[] = []
+  for (const budget of budgets) {
+    const { id, action } = budget
+    const window = windows.get(id) ?? windowAt(budget, now)
+    const uses =
+      action === 'block'
+        ? [...(held.get(id)?.values() ?? [])]
+        : await listNoticed(db, budget, window, now)
+    all.push({
+      budget,
+      window,
+      uses: mostUsed(uses),
+      crossed: crossed.get(id) ?? [],
+      mirror: mirrors.get(id),
+    })
+  }
+  return all
+}
+
+function mostUsed(uses: Use[]): Use[] {
   const ordered = uses.sort((a, b) =>
     compare(b.spent_nanos + b.held_nanos, a.spent_nanos + a.held_nanos),
   )
-  return {
-    budget,
-    window,
-    uses: ordered.length > 0 ? ordered.slice(0, MEMBERS_MAX) : [NO_USE],
-    crossed: await listCrossed(db, budget, window),
-    mirror: await findMirror(db, budget.id),
-  }
+  return ordered.length > 0 ? ordered.slice(0, MEMBERS_MAX) : [NO_USE]
 }
 
-async function listCrossed(db: Db, budget: Budget, window: Window): Promise<Crossed[]> {
-  return db
-    .selectFrom('budget_crossing')
-    .select(['member', 'percent', 'crossed_at as at'])
-    .where('budget_id', '=', budget.id)
-    .where('crossed_at', '>=', window.start)
-    .where(sql<boolean>`limit_nanos = ${budget.limit_nanos}`)
-    .execute()
+/** `wanted` are pairs of a budget's id and the start of its window. */
+async function listCrossed(
+  db: Db,
+  wanted: RawBuilder<unknown>,
+): Promise<(Crossed & { readonly budget_id: string })[]> {
+  const { rows } = await sql<Crossed & { readonly budget_id: string }>`
+    select budget_id, member, percent, crossed_at as at
+    from ${wanted} as wanted cross join budget_crossing on budget_id = wanted.value ->> 0
+    join budget on budget.id = budget_id and budget.limit_nanos = budget_crossing.limit_nanos
+    where crossed_at >= wanted.value ->> 1`.execute(db)
+  return rows
 }
 
 async function listNoticed(db: Db, budget: Budget, window: Window, now: number): Promise<Use[]> {
+  // Each is a sum of its own; what else this process does goes on between them.
+  await nextTurn()
   const end_at = Math.min(window.end ?? now + 1, now + DAY_MS)
   const sums = await sumNoticed(db, budget, { start_at: window.start, end_at })
   return [...sums].map(([member, spent_nanos]) => ({ ...NO_USE, member, spent_nanos }))
 }
 
-/** The same sums as the gate's, from the rows alone. */
+/** The same sums as the gate's, from the rows alone: of each blocking budget, by member. */
 async function listHeld(
   db: Db,
-  budget: Budget,
-  window: Window,
-  open: readonly OpenRow[],
-): Promise<Use[]> {
-  const spent = await db
-    .selectFrom('budget_spent')
-    .select(['member', nanos('spent_nanos').as('spent')])
-    .where('budget_id', '=', budget.id)
-    .where('bucket_start', '>=', window.start)
-    .execute()
-  const uses = new Map<string, Use>()
-  const add = (member: string, more: Partial<Use>) => {
-    const { spent_nanos, held_nanos, uncertain_nanos } = uses.get(member) ?? NO_USE
-    uses.set(member, {
+  budgets: readonly Budget[],
+  wanted: RawBuilder<unknown>,
+  now: number,
+): Promise<Map<string, Map<string, Use>>> {
+  const blocking = budgets.filter(({ action }) => action === 'block')
+  const all = new Map(blocking.map(({ id }) => [id, new Map<string, Use>()]))
+  const add = (budget_id: string, member: string, more: Partial<Use>) => {
+    const uses = all.get(budget_id)
+    const { spent_nanos, held_nanos, uncertain_nanos } = uses?.get(member) ?? NO_USE
+    uses?.set(member, {
       member,
       spent_nanos: spent_nanos + (more.spent_nanos ?? 0n),
       held_nanos: held_nanos + (more.held_nanos ?? 0n),
       uncertain_nanos: uncertain_nanos + (more.uncertain_nanos ?? 0n),
     })
   }
-  for (const row of spent) add(row.member, { spent_nanos: BigInt(row.spent) })
-  const match = scopeMatcher(budget.scope)
-  const is_rolling = rollingMs(budget.period) !== undefined
-  for (const row of open) {
-    const member = match(subjectOf(row))
-    const is_within =
-      row.admitted_at >= window.start && (window.end === null || row.admitted_at < window.end)
-    if (member === undefined) continue
-    if (row.state === 'uncertain' && is_within) add(member, { uncertain_nanos: BigInt(row.bound) })
-    if (row.state === 'open' && (is_within || is_rolling))
-      add(member, { held_nanos: BigInt(row.bound) })
+  if (blocking.length === 0) return all
+  for (const { budget_id, member, spent } of await listSpent(db, wanted))
+    add(budget_id, member, { spent_nanos: BigInt(spent) })
+  const book = createBook(blocking, [], now)
+  for (const { state, bound, admitted_at, ...row } of await listOpen(db)) {
+    for (const { line, member } of book.bind(subjectOf(row))) {
+      const { budget, rolling_ms, window } = line
+      const { start, end } = window
+      const is_within = admitted_at >= start && (end === null || admitted_at < end)
+      if (state === 'uncertain' && is_within)
+        add(budget.id, member, { uncertain_nanos: BigInt(bound) })
+      if (state === 'open' && (is_within || rolling_ms !== undefined))
+        add(budget.id, member, { held_nanos: BigInt(bound) })
+    }
   }
-  return [...uses.values()]
+  return all
+}
+
+type SpentSum = { readonly budget_id: string; readonly member: string; readonly spent: string }
+
+async function listSpent(db: Db, wanted: RawBuilder<unknown>): Promise<SpentSum[]> {
+  const { rows } = await sql<SpentSum>`
+    select budget_id, member, cast(sum(spent_nanos) as text) as spent
+    from ${wanted} as wanted cross join budget_spent
+      on budget_id = wanted.value ->> 0 and bucket_start >= wanted.value ->> 1
+    group by budget_id, member`.execute(db)
+  return rows
 }
 
 type OpenRow = SubjectRow & {

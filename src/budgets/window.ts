@@ -40,11 +40,24 @@ export function rollingMs(period: BudgetPeriod): number | undefined {
 }
 
 /** The window that an instant is in. Days of 23 and 25 hours are as long as they are. */
-export function windowAt({ period, zone, week_start }: Calendar, at: number): Window {
+export function windowAt(calendar: Calendar, at: number): Window {
+  const { period, zone, week_start } = calendar
   const rolling_ms = rollingMs(period)
   if (rolling_ms !== undefined)
     return { start: floorTo(at - rolling_ms, ROLLING_BUCKET_MS), end: null }
   if (period === 'lifetime') return { start: 0, end: null }
+  const key = `${period} ${week_start} ${zone}`
+  const last = asked.get(key)
+  if (last && at >= last.start && at < last.end) return last
+  const window = calendarWindow({ period, zone, week_start }, at)
+  asked.set(key, window)
+  return window
+}
+
+/** The window last asked for in each calendar: zones are slow to look up, and most instants are now. */
+const asked = new Map<string, { start: number; end: number }>()
+
+function calendarWindow({ period, zone, week_start }: Calendar, at: number) {
   const today = dateOf(at, zone)
   const [first, next] =
     period === 'day'
