@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely'
-import { DAY_MS } from '../clock.ts'
+import { DAY_MS, HOUR_MS } from '../clock.ts'
 import { appendAudit } from '../keys/audit.ts'
 import { usdFromNanos } from '../money.ts'
 import type { Db } from '../store/schema.ts'
@@ -9,6 +9,8 @@ import { rollingMs, windowAt } from './window.ts'
 
 /** Longer than a month: until then a budget of any usual period is counted anew from whole holds. */
 const KEPT_MS = 35 * DAY_MS
+/** What gets old in this time goes together: a busy proxy's every second is no deed of its own. */
+const GATHERED_MS = HOUR_MS
 const HOLDS_MAX = 2_000
 
 /** Over, and not uncertain: of those the last word is not spoken. */
@@ -18,7 +20,7 @@ export async function hasOldHolds(db: Db, now: number): Promise<boolean> {
   const old = await db
     .selectFrom('hold')
     .select('id')
-    .where('admitted_at', '<', now - KEPT_MS)
+    .where('admitted_at', '<', now - KEPT_MS - GATHERED_MS)
     .where('state', 'in', OVER)
     .limit(1)
     .executeTakeFirst()
@@ -45,7 +47,7 @@ export async function pruneHolds(db: Db, now: number): Promise<void> {
     await keepDifference(trx, ids)
     await sql`update ledger_entry set is_held = 0 where id in ${entriesOf(ids)}`.execute(trx)
     await sql`delete from hold where id in ${ids}`.execute(trx)
-    await dropPastMinutes(trx, now)
+    await dropPastSums(trx, now)
     const charged = holds.reduce((sum, one) => sum + BigInt(one.charged), 0n)
     await appendAudit(trx, {
       at: now,
@@ -81,13 +83,16 @@ function entriesOf(ids: RawBuilder<unknown>): RawBuilder<unknown> {
     where hold.id in ${ids})`
 }
 
-/** Rolling budgets are kept by the minute, and no minute is looked at again once it has left. */
-async function dropPastMinutes(trx: Db, now: number): Promise<void> {
-  for (const budget of await listBudgets(trx, { action: 'block' }))
-    if (rollingMs(budget.period) !== undefined)
-      await trx
-        .deleteFrom('budget_spent')
-        .where('budget_id', '=', budget.id)
-        .where('bucket_start', '<', windowAt(budget, now).start - DAY_MS)
-        .execute()
+/** No window is looked at again once it has left, and no minute of one that rolls. */
+async function dropPastSums(trx: Db, now: number): Promise<void> {
+  const budgets = await listBudgets(trx, { action: 'block' })
+  const starts = budgets.map((budget) => {
+    const kept_ms = rollingMs(budget.period) === undefined ? KEPT_MS : DAY_MS
+    return [budget.id, windowAt(budget, now).start - kept_ms]
+  })
+  await sql`
+    delete from budget_spent where (budget_id, member, bucket_start) in (
+      select budget_id, member, bucket_start
+      from json_each(${JSON.stringify(starts)}) as past cross join budget_spent
+        on budget_id = past.value ->> 0 and bucket_start < past.value ->> 1)`.execute(trx)
 }

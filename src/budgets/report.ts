@@ -250,8 +250,6 @@ async function listHeld(
     })
   }
   if (blocking.length === 0) return all
-  for (const { budget_id, member, spent } of await listSpent(db, wanted))
-    add(budget_id, member, { spent_nanos: BigInt(spent) })
   const book = createBook(blocking, [], now)
   for (const { state, bound, admitted_at, ...row } of await listOpen(db)) {
     for (const { line, member } of book.bind(subjectOf(row))) {
@@ -264,17 +262,29 @@ async function listHeld(
         add(budget.id, member, { held_nanos: BigInt(bound) })
     }
   }
+  const holding = [...all].flatMap(([id, uses]) => [...uses.keys()].map((member) => [id, member]))
+  for (const { budget_id, member, spent } of await listSpent(db, wanted, holding))
+    add(budget_id, member, { spent_nanos: BigInt(spent) })
   return all
 }
 
 type SpentSum = { readonly budget_id: string; readonly member: string; readonly spent: string }
 
-async function listSpent(db: Db, wanted: RawBuilder<unknown>): Promise<SpentSum[]> {
+/** Of a budget with very many members those that spent most, and those that hold something. */
+async function listSpent(
+  db: Db,
+  wanted: RawBuilder<unknown>,
+  holding: readonly (readonly string[])[],
+): Promise<SpentSum[]> {
   const { rows } = await sql<SpentSum>`
-    select budget_id, member, cast(sum(spent_nanos) as text) as spent
-    from ${wanted} as wanted cross join budget_spent
-      on budget_id = wanted.value ->> 0 and bucket_start >= wanted.value ->> 1
-    group by budget_id, member`.execute(db)
+    select budget_id, member, cast(spent as text) as spent from (
+      select budget_id, member, sum(spent_nanos) as spent,
+        row_number() over (partition by budget_id order by sum(spent_nanos) desc) as place
+      from ${wanted} as wanted cross join budget_spent
+        on budget_id = wanted.value ->> 0 and bucket_start >= wanted.value ->> 1
+      group by budget_id, member)
+    where place <= ${MEMBERS_MAX} or (budget_id, member) in (
+      select value ->> 0, value ->> 1 from json_each(${JSON.stringify(holding)}))`.execute(db)
   return rows
 }
 

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { listBudgets } from '../../src/budgets/budget.ts'
 import { hasOldHolds, pruneHolds } from '../../src/budgets/prune.ts'
 import { rebuildSpent } from '../../src/budgets/spent.ts'
-import { DAY_MS } from '../../src/clock.ts'
+import { DAY_MS, MINUTE_MS } from '../../src/clock.ts'
 import { verifyAudit } from '../../src/keys/audit.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import type { Db } from '../../src/store/schema.ts'
@@ -84,6 +84,8 @@ test('old holds go, and every budget is counted anew to the same sums', async ()
     String(11 + 40 + 40 + 4 + 47 + 500 + 33),
   )
   expect(await hasOldHolds(db, NOW + 34 * DAY_MS)).toBe(false)
+  // What gets old in an hour goes together.
+  expect(await hasOldHolds(db, NOW + 35 * DAY_MS + MINUTE_MS)).toBe(false)
   expect(await hasOldHolds(db, LATER)).toBe(true)
   await pruneHolds(db, LATER)
   expect(await hasOldHolds(db, LATER)).toBe(false)
@@ -99,13 +101,14 @@ test('old holds go, and every budget is counted anew to the same sums', async ()
   expect(await verifyAudit(db)).toBeUndefined()
 })
 
-test('the minutes that a rolling budget has left behind go too', async () => {
+test('the windows and minutes that budgets have left behind go too', async () => {
   const store = await openBudgetStore()
-  await makeBudget(store, { limit_nanos: MUCH, period: 'rolling_5h' })
+  for (const period of ['rolling_5h', 'day', 'lifetime'] as const)
+    await makeBudget(store, { name: period, limit_nanos: MUCH, period })
   await spendInAllWays(store)
-  expect(await spentOf(store.db)).not.toEqual([])
+  expect(await spentOf(store.db)).toHaveLength(3)
   await pruneHolds(store.db, LATER)
-  expect(await spentOf(store.db)).toEqual([])
+  expect(await spentOf(store.db)).toMatchObject([{ name: 'lifetime' }])
 })
 
 test('a store from before entries said whether they are held is counted to the same sums', async () => {
