@@ -9,7 +9,7 @@ import { bumpRevision } from '../store/revision.ts'
 import type { Db } from '../store/schema.ts'
 import { chargeBudgets } from './charge.ts'
 import { isUncertain } from './hold-state.ts'
-import { type SubjectRow, subjectOf } from './spent.ts'
+import { type Charge, type SubjectRow, subjectOf } from './spent.ts'
 
 const HOLDS_MAX = 2_000
 /** Providers add late rows for some hours after a day's end. */
@@ -114,8 +114,7 @@ async function settleGroup(
   const charged = holds.reduce((sum, one) => sum + BigInt(one.charged), 0n)
   if (most >= charged) return 0
   return db.transaction().execute(async (trx) => {
-    let settled = 0
-    let lowered = 0n
+    const charges: Charge[] = []
     for (const hold of holds) {
       const before = BigInt(hold.charged)
       const after = charged === 0n ? 0n : (before * most + charged - 1n) / charged
@@ -127,20 +126,19 @@ async function settleGroup(
         .executeTakeFirst()
       // The request's own settlement may have come since.
       if (numUpdatedRows === 0n) continue
-      settled += 1
-      lowered += before - after
-      await chargeBudgets(trx, [
-        { subject: subjectOf(hold), at: hold.admitted_at, amount_nanos: after - before },
-      ])
+      const amount_nanos = after - before
+      charges.push({ subject: subjectOf(hold), at: hold.admitted_at, amount_nanos })
     }
+    await chargeBudgets(trx, charges)
+    const lowered = charges.reduce((sum, { amount_nanos }) => sum - amount_nanos, 0n)
     await bumpRevision(trx, 'budgets')
     await appendAudit(trx, {
       at: now,
       actor: 'job',
       action: 'hold.evidence',
       subject: holds[0]?.provider ?? '',
-      detail: { holds: settled, lowered_usd: usdFromNanos(lowered) },
+      detail: { holds: charges.length, lowered_usd: usdFromNanos(lowered) },
     })
-    return settled
+    return charges.length
   })
 }
