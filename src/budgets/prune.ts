@@ -47,7 +47,7 @@ export async function pruneHolds(db: Db, now: number): Promise<void> {
     await keepDifference(trx, ids)
     await sql`update ledger_entry set is_held = 0 where id in ${entriesOf(ids)}`.execute(trx)
     await sql`delete from hold where id in ${ids}`.execute(trx)
-    await dropPastSums(trx, now)
+    await dropPastWindows(trx, now)
     const charged = holds.reduce((sum, one) => sum + BigInt(one.charged), 0n)
     await appendAudit(trx, {
       at: now,
@@ -84,15 +84,18 @@ function entriesOf(ids: RawBuilder<unknown>): RawBuilder<unknown> {
 }
 
 /** No window is looked at again once it has left, and no minute of one that rolls. */
-async function dropPastSums(trx: Db, now: number): Promise<void> {
-  const budgets = await listBudgets(trx, { action: 'block' })
-  const starts = budgets.map((budget) => {
+async function dropPastWindows(trx: Db, now: number): Promise<void> {
+  const starts = (await listBudgets(trx)).map((budget) => {
     const kept_ms = rollingMs(budget.period) === undefined ? KEPT_MS : DAY_MS
     return [budget.id, windowAt(budget, now).start - kept_ms]
   })
+  const past = sql`json_each(${JSON.stringify(starts)}) as past`
   await sql`
     delete from budget_spent where (budget_id, member, bucket_start) in (
-      select budget_id, member, bucket_start
-      from json_each(${JSON.stringify(starts)}) as past cross join budget_spent
+      select budget_id, member, bucket_start from ${past} cross join budget_spent
         on budget_id = past.value ->> 0 and bucket_start < past.value ->> 1)`.execute(trx)
+  await sql`
+    delete from budget_crossing where (budget_id, member, window_start, percent) in (
+      select budget_id, member, window_start, percent from ${past} cross join budget_crossing
+        on budget_id = past.value ->> 0 and crossed_at < past.value ->> 1)`.execute(trx)
 }

@@ -1,7 +1,9 @@
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
-import { listBudgets } from '../../src/budgets/budget.ts'
+import { changeBudget, listBudgets } from '../../src/budgets/budget.ts'
+import { recordCrossings } from '../../src/budgets/crossing.ts'
 import { hasOldHolds, pruneHolds } from '../../src/budgets/prune.ts'
+import { listBudgetUses } from '../../src/budgets/report.ts'
 import { rebuildSpent } from '../../src/budgets/spent.ts'
 import { DAY_MS, MINUTE_MS } from '../../src/clock.ts'
 import { verifyAudit } from '../../src/keys/audit.ts'
@@ -106,9 +108,16 @@ test('the windows and minutes that budgets have left behind go too', async () =>
   for (const period of ['rolling_5h', 'day', 'lifetime'] as const)
     await makeBudget(store, { name: period, limit_nanos: MUCH, period })
   await spendInAllWays(store)
-  expect(await spentOf(store.db)).toHaveLength(3)
-  await pruneHolds(store.db, LATER)
-  expect(await spentOf(store.db)).toMatchObject([{ name: 'lifetime' }])
+  const { db } = store
+  for (const { id } of await listBudgets(db))
+    await changeBudget(db, id, { limit_nanos: 600n }, { at: NOW, actor: 'test' })
+  await recordCrossings(db, await listBudgetUses(db, NOW), NOW)
+  const crossings = () => db.selectFrom('budget_crossing').select('percent').execute()
+  expect(await crossings()).toHaveLength(9)
+  expect(await spentOf(db)).toHaveLength(3)
+  await pruneHolds(db, LATER)
+  expect(await crossings()).toHaveLength(3)
+  expect(await spentOf(db)).toMatchObject([{ name: 'lifetime' }])
 })
 
 test('a store from before entries said whether they are held is counted to the same sums', async () => {
