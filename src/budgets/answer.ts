@@ -50,14 +50,15 @@ export async function answerBudgets(
 ): Promise<BudgetAnswer> {
   const { db, clock } = parts
   const now = clock.now()
+  const subject = await subjectOf(db, question)
   const uses =
     question.budget === undefined
-      ? await listBudgetUses(db, now)
-      : [await findBudgetUse(db, await getBudget(db, question.budget), now)]
-  const afford = await judge(parts, question, uses, now)
+      ? await listBudgetUses(db, now, { subject })
+      : [await findBudgetUse(db, await getBudget(db, question.budget), now, subject)]
+  const afford = await judge(parts, question, subject, { uses, now })
   const shown = afford
     ? uses.filter(({ budget }) => afford.bound_by.includes(budget.name))
-    : await listBinding(db, question, uses)
+    : listBinding(question, subject, uses)
   const reports = shown
     .map((use) => describeUse(use, now))
     .sort((a, b) => b.used_percent - a.used_percent)
@@ -75,22 +76,20 @@ export async function answerBudgets(
 }
 
 /** Of a key, a user or tags: the budgets that their requests are charged to, whatever the model. */
-async function listBinding(
-  db: Db,
-  question: BudgetQuestion,
+function listBinding(
+  { wrapped_key, user, tags }: BudgetQuestion,
+  subject: Subject,
   uses: readonly BudgetUse[],
-): Promise<readonly BudgetUse[]> {
-  const { wrapped_key, user, tags } = question
+): readonly BudgetUse[] {
   if (wrapped_key === undefined && user === undefined && tags === undefined) return uses
-  const subject = await subjectOf(db, question)
   return uses.filter(({ budget }) => scopeMatcher(budget.scope)(subject) !== undefined)
 }
 
 async function judge(
   parts: AnswerParts,
   question: BudgetQuestion,
-  uses: readonly BudgetUse[],
-  now: number,
+  subject: Subject,
+  found: { uses: readonly BudgetUse[]; now: number },
 ): Promise<Affordable | null> {
   const { model, session } = question
   if (model === undefined && session === undefined) return null
@@ -99,12 +98,12 @@ async function judge(
     db,
     await parts.catalog(),
     {
-      subject: await subjectOf(db, question),
+      subject,
       input_tokens: parseCount('input_tokens', question.input_tokens),
       output_tokens: parseCount('output_tokens', question.output_tokens),
       preferred_providers: providers.map(({ id }) => id),
     },
-    { uses, now },
+    found,
   )
 }
 

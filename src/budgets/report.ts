@@ -6,6 +6,7 @@ import type { Nanos } from '../money.ts'
 import { usdFromNanos } from '../money.ts'
 import { nanos } from '../store/columns.ts'
 import type { Db } from '../store/schema.ts'
+import type { Subject } from './admission.ts'
 import { createBook } from './book.ts'
 import type { Budget } from './budget.ts'
 import { listBudgets } from './budget.ts'
@@ -28,7 +29,7 @@ export type Use = {
 export type BudgetUse = {
   readonly budget: Budget
   readonly window: Window
-  /** The most used first; never empty. */
+  /** The most used first; never empty. Of very many members not all. */
   readonly uses: readonly Use[]
   /** Thresholds that were recorded as passed in the window, under the limit of today. */
   readonly crossed: readonly Crossed[]
@@ -78,13 +79,18 @@ const RATE_SHARE_MIN = 0.02
 export async function listBudgetUses(
   db: Db,
   now: number,
-  which: { action?: Budget['action'] } = {},
+  { action, subject }: { action?: Budget['action']; subject?: Subject | undefined } = {},
 ): Promise<BudgetUse[]> {
-  return listUses(db, await listBudgets(db, which), now)
+  return listUses(db, await listBudgets(db, action && { action }), now, subject)
 }
 
-export async function findBudgetUse(db: Db, budget: Budget, now: number): Promise<BudgetUse> {
-  const [use] = await listUses(db, [budget], now)
+export async function findBudgetUse(
+  db: Db,
+  budget: Budget,
+  now: number,
+  subject?: Subject,
+): Promise<BudgetUse> {
+  const [use] = await listUses(db, [budget], now, subject)
   assert(use, 'a budget has its use')
   return use
 }
@@ -177,10 +183,15 @@ function rateOf(budget: Budget, { start, end }: Window, spent: Nanos, now: numbe
 }
 
 /** Of all budgets at once: there can be thousands, and they are looked at every other second. */
-async function listUses(db: Db, budgets: readonly Budget[], now: number): Promise<BudgetUse[]> {
+async function listUses(
+  db: Db,
+  budgets: readonly Budget[],
+  now: number,
+  subject: Subject | undefined,
+): Promise<BudgetUse[]> {
   const windows = new Map(budgets.map((budget) => [budget.id, windowAt(budget, now)]))
   const wanted = sql`json_each(${JSON.stringify([...windows].map(([id, { start }]) => [id, start]))})`
-  const held = await listHeld(db, budgets, wanted, now)
+  const held = await listHeld(db, budgets, wanted, { now, subject })
   const crossed = Map.groupBy(await listCrossed(db, wanted), ({ budget_id }) => budget_id)
   const mirrors = new Map((await listMirrors(db)).map((mirror) => [mirror.budget_id, mirror]))
   const all: BudgetUse[] = []
@@ -206,7 +217,7 @@ function mostUsed(uses: Use[]): Use[] {
   const ordered = uses.sort((a, b) =>
     compare(b.spent_nanos + b.held_nanos, a.spent_nanos + a.held_nanos),
   )
-  return ordered.length > 0 ? ordered.slice(0, MEMBERS_MAX) : [NO_USE]
+  return ordered.length > 0 ? ordered : [NO_USE]
 }
 
 /** `wanted` are pairs of a budget's id and the start of its window. */
@@ -235,7 +246,7 @@ async function listHeld(
   db: Db,
   budgets: readonly Budget[],
   wanted: RawBuilder<unknown>,
-  now: number,
+  { now, subject }: { now: number; subject: Subject | undefined },
 ): Promise<Map<string, Map<string, Use>>> {
   const blocking = budgets.filter(({ action }) => action === 'block')
   const all = new Map(blocking.map(({ id }) => [id, new Map<string, Use>()]))
@@ -262,19 +273,22 @@ async function listHeld(
         add(budget.id, member, { held_nanos: BigInt(bound) })
     }
   }
-  const holding = [...all].flatMap(([id, uses]) => [...uses.keys()].map((member) => [id, member]))
-  for (const { budget_id, member, spent } of await listSpent(db, wanted, holding))
+  const asked = [
+    ...[...all].flatMap(([id, uses]) => [...uses.keys()].map((member) => [id, member])),
+    ...(subject ? book.bind(subject) : []).map(({ line, member }) => [line.budget.id, member]),
+  ]
+  for (const { budget_id, member, spent } of await listSpent(db, wanted, asked))
     add(budget_id, member, { spent_nanos: BigInt(spent) })
   return all
 }
 
 type SpentSum = { readonly budget_id: string; readonly member: string; readonly spent: string }
 
-/** Of a budget with very many members those that spent most, and those that hold something. */
+/** Of a budget with very many members those that spent most, and those that are asked for. */
 async function listSpent(
   db: Db,
   wanted: RawBuilder<unknown>,
-  holding: readonly (readonly string[])[],
+  asked: readonly (readonly string[])[],
 ): Promise<SpentSum[]> {
   const { rows } = await sql<SpentSum>`
     select budget_id, member, cast(spent as text) as spent from (
@@ -284,7 +298,7 @@ async function listSpent(
         on budget_id = wanted.value ->> 0 and bucket_start >= wanted.value ->> 1
       group by budget_id, member)
     where place <= ${MEMBERS_MAX} or (budget_id, member) in (
-      select value ->> 0, value ->> 1 from json_each(${JSON.stringify(holding)}))`.execute(db)
+      select value ->> 0, value ->> 1 from json_each(${JSON.stringify(asked)}))`.execute(db)
   return rows
 }
 

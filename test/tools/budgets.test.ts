@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { createGate } from '../../src/budgets/gate.ts'
 import { verifyAudit } from '../../src/keys/audit.ts'
@@ -159,6 +160,22 @@ test('a session is judged by its own requests', async () => {
     basis: '10 recent requests of the session',
   })
   expect((await call('check_budget', { session: 'other' })).is_error).toBe(true)
+})
+
+test('a session is judged by what it spent itself, however many spent as much', async () => {
+  const { app, call } = await openToolApp()
+  const each = { scope: 'session', scope_value: '*', period: 'lifetime', action: 'block' }
+  await call('set_budget', { ...each, limit_usd: '1' })
+  await sql`insert into budget_spent (budget_id, member, bucket_start, spent_nanos)
+    with recursive n(i) as (select 1 union all select i + 1 from n where i < 1500)
+    select id, 's' || i, 0, 1000000000 from budget, n`.execute(app.db)
+  const ask = { model: 'gpt-5', input_tokens: 100, output_tokens: 100 }
+  for (const session of ['s1', 's750', 's1500']) {
+    const { data } = await call('check_budget', { ...ask, session })
+    expect(data['afford']).toMatchObject({ verdict: 'no' })
+  }
+  const { data } = await call('check_budget', { ...ask, session: 'new' })
+  expect(data['afford']).toMatchObject({ verdict: 'yes' })
 })
 
 test('budgets can be read as resources', async () => {
