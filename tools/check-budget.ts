@@ -67,7 +67,8 @@ function formatAfford(afford: NonNullable<BudgetAnswer['afford']>): string {
 const VERDICT = { yes: 'Yes', no: 'No', unknown: 'Not known' } as const
 
 function formatBudget(budget: BudgetAnswer['budgets'][number]): string {
-  const { name, member, state, action, spent_usd, held_usd, limit_usd, remaining_usd } = budget
+  const { name, member, key_name, state, action, spent_usd, held_usd, limit_usd, remaining_usd } =
+    budget
   const held = nanosFromUsd(held_usd) > 0n ? ` and ${money(held_usd)} held` : ''
   const reset = budget.resets_at === null ? '' : `, resets ${budget.resets_at.slice(0, 16)}Z`
   const unsure = budget.uncertain_usd ? `; ${money(budget.uncertain_usd)} of it uncertain` : ''
@@ -76,7 +77,8 @@ function formatBudget(budget: BudgetAnswer['budgets'][number]): string {
     budget.passed_percent !== undefined && budget.passed_at !== undefined
       ? `; passed ${budget.passed_percent} % at ${budget.passed_at.slice(0, 16)}Z`
       : ''
-  return `- ${name}${member ? ` (${member})` : ''}: ${money(spent_usd)} spent${held} of ${money(limit_usd)} (${budget.used_percent} %), ${money(remaining_usd)} left${reset}${unsure}${out}${passed}${formatMirror(budget)}. ${STATE[state]}${action === 'block' ? ' Blocks.' : ' Only tells.'}`
+  const whose = member && ` (${key_name ?? member})`
+  return `- ${name}${whose || ''}: ${money(spent_usd)} spent${held} of ${money(limit_usd)} (${budget.used_percent} %), ${money(remaining_usd)} left${reset}${unsure}${out}${passed}${formatMirror(budget)}.${STATE[state]}${action === 'block' ? ' Blocks.' : ' Only tells.'}`
 }
 
 function formatMirror(budget: BudgetAnswer['budgets'][number]): string {
@@ -88,7 +90,7 @@ function formatMirror(budget: BudgetAnswer['budgets'][number]): string {
   return `; the provider's own limit is ${money(own)} a month${same}`
 }
 
-const STATE = { ok: '', near: 'Near its limit.', exhausted: 'Used up.' } as const
+const STATE = { ok: '', near: ' Near its limit.', exhausted: ' Used up.' } as const
 
 function money(usd: string): string {
   return formatUsd(nanosFromUsd(usd))

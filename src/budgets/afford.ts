@@ -1,14 +1,15 @@
 import { DAY_MS } from '../clock.ts'
 import { rankByDistance } from '../closest.ts'
 import { UserError } from '../errors.ts'
+import type { WrappedKey } from '../keys/wrapped-key.ts'
 import { formatUsd, type Nanos, usdFromNanos } from '../money.ts'
 import type { Catalog } from '../pricing/catalog.ts'
 import { listModels, suggestModels } from '../pricing/match.ts'
-import { priceUsage } from '../pricing/price.ts'
 import { nanos } from '../store/columns.ts'
 import type { Db } from '../store/schema.ts'
 import { NO_USAGE, type Usage } from '../usage.ts'
 import type { Subject } from './admission.ts'
+import { type Cheaper, listCheaper, priceOf, reasonClosed } from './cheaper.ts'
 import { countFitting, heldUsage } from './foresee.ts'
 import type { BudgetUse } from './report.ts'
 import { scopeMatcher } from './scope.ts'
@@ -16,6 +17,8 @@ import { scopeMatcher } from './scope.ts'
 /** A request that is not sent yet. A session without a model is judged by its own recent requests. */
 export type AffordQuestion = {
   readonly subject: Subject
+  /** The one that it would be sent with. */
+  readonly key: WrappedKey | null
   readonly input_tokens: number | null
   readonly output_tokens: number | null
   /** Which provider is meant when several have the model, the first one first. */
@@ -34,11 +37,7 @@ export type Affordable = {
   readonly requests_left: number | null
   /** Budgets that bind, the tightest first. */
   readonly bound_by: readonly string[]
-  readonly cheaper: readonly {
-    readonly model: string
-    readonly expected_usd: string
-    readonly saving_percent: number
-  }[]
+  readonly cheaper: readonly Cheaper[]
   readonly reason: string
 }
 
@@ -53,7 +52,6 @@ type Estimate = {
 
 const RECENT_MS = 30 * DAY_MS
 const SESSION_REQUESTS_MAX = 200
-const CHEAPER_MAX = 3
 /** Where neither a number nor history tells: a middling turn of a conversation. */
 const DEFAULT_OUTPUT_TOKENS = 1_000
 
@@ -71,18 +69,26 @@ export async function judgeAffordable(
   const cost = estimate.high
   const held = priceOf(catalog, { ...estimate, usage: heldUsage(estimate.usage), now }) ?? cost
   const needs = ({ action }: Bound) => (action === 'block' ? held : cost)
-  const over = binding.find((one) => (needs(one) ?? 0n) > one.rest)
+  const all_over = binding.filter((one) => (needs(one) ?? 0n) > one.rest)
+  const over = all_over.find(({ action }) => action === 'block') ?? all_over[0]
+  const closed = question.key && reasonClosed(question.key, estimate, now)
+  const unbounded = cost === null ? binding.find(({ action }) => action === 'block') : undefined
   return {
-    verdict: cost === null ? 'unknown' : over ? 'no' : 'yes',
+    verdict: closed || over || unbounded ? 'no' : cost === null ? 'unknown' : 'yes',
     model,
     provider,
     expected_usd: usdOf(estimate.expected),
     high_usd: usdOf(cost),
     basis: estimate.basis,
-    requests_left: tightest ? countFitting(tightest.rest, cost, needs(tightest)) : null,
+    requests_left:
+      closed || unbounded
+        ? 0
+        : tightest
+          ? countFitting(tightest.rest, cost, needs(tightest))
+          : null,
     bound_by: binding.map(({ name }) => name),
-    cheaper: await listCheaper(db, catalog, estimate, now),
-    reason: reasonOf(cost, over ?? tightest, over ? held : null),
+    cheaper: await listCheaper(db, catalog, { ...estimate, key: question.key }, now),
+    reason: closed || reasonOf(cost, over ?? unbounded ?? tightest, over ? held : null),
   }
 }
 
@@ -102,7 +108,9 @@ function listBinding(uses: readonly BudgetUse[], subject: Subject): Bound[] {
 
 function reasonOf(cost: Nanos | null, tightest: Bound | undefined, over: Nanos | null): string {
   if (cost === null)
-    return 'No price is known for this model; where a blocking budget binds, such a request is refused.'
+    return tightest?.action === 'block'
+      ? `No price is known for this model, and "${tightest.name}" blocks: the proxy would refuse it.`
+      : 'No price is known for this model.'
   if (!tightest) return 'No budget binds.'
   const { name, rest, action } = tightest
   if (over === null) return `"${name}" leaves ${formatUsd(rest)}.`
@@ -205,57 +213,6 @@ function providerOf(
   throw new UserError(
     `model: no price is known for "${model.slice(0, 80)}".${near.length > 0 ? ` Closest: ${near.join(', ')}.` : ''}`,
   )
-}
-
-type Priceable = { provider: string; model: string; usage: Usage; now: number }
-
-function priceOf(catalog: Catalog, { provider, model, usage, now }: Priceable): Nanos | null {
-  return priceUsage(catalog, {
-    provider,
-    model,
-    at: now,
-    service_tier: null,
-    speed: null,
-    is_single_request: true,
-    usage,
-  }).cost_nanos
-}
-
-/** Models in use here that would do the same tokens for less, the nearest in price first. */
-async function listCheaper(
-  db: Db,
-  catalog: Catalog,
-  { provider, model, expected, usage }: Estimate,
-  now: number,
-): Promise<Affordable['cheaper']> {
-  if (expected === null || expected === 0n) return []
-  const used = await db
-    .selectFrom('ledger_entry')
-    .select(['provider', 'model'])
-    .distinct()
-    .where('occurred_at', '>=', now - RECENT_MS)
-    .limit(200)
-    .execute()
-  const siblings = [...catalog.lines.values()]
-    .filter(({ data }) => data.provider === provider)
-    .map(({ data }) => ({ provider, model: data.model }))
-  const candidates = used.length > 1 ? used : siblings
-  const own = priceOf(catalog, { provider, model, usage, now }) ?? expected
-  const seen = new Set<string>([model])
-  return candidates
-    .flatMap((one) => {
-      if (seen.has(one.model)) return []
-      seen.add(one.model)
-      const cost = priceOf(catalog, { ...one, usage, now })
-      return cost === null || cost === 0n || cost >= own ? [] : [{ model: one.model, cost }]
-    })
-    .sort((a, b) => (a.cost > b.cost ? -1 : 1))
-    .slice(0, CHEAPER_MAX)
-    .map(({ model: name, cost }) => ({
-      model: name,
-      expected_usd: usdFromNanos(cost),
-      saving_percent: Number(((own - cost) * 100n) / own),
-    }))
 }
 
 async function unknownSession(db: Db, session: string, now: number): Promise<UserError> {

@@ -1,6 +1,6 @@
 import { type Clock, isoTime } from '../clock.ts'
 import { UserError } from '../errors.ts'
-import { getWrappedKey } from '../keys/wrapped-key.ts'
+import { getWrappedKey, listWrappedKeys, type WrappedKey } from '../keys/wrapped-key.ts'
 import type { Catalog } from '../pricing/catalog.ts'
 import type { Db } from '../store/schema.ts'
 import type { Subject } from './admission.ts'
@@ -12,8 +12,9 @@ import {
   describeUse,
   findBudgetUse,
   listBudgetUses,
+  NO_USE,
 } from './report.ts'
-import { scopeMatcher } from './scope.ts'
+import { NOBODY, scopeMatcher } from './scope.ts'
 
 export type BudgetQuestion = {
   readonly budget?: string | undefined
@@ -50,29 +51,45 @@ export async function answerBudgets(
 ): Promise<BudgetAnswer> {
   const { db, clock } = parts
   const now = clock.now()
-  const subject = await subjectOf(db, question)
-  const uses =
-    question.budget === undefined
-      ? await listBudgetUses(db, now, { subject })
-      : [await findBudgetUse(db, await getBudget(db, question.budget), now, subject)]
-  const afford = await judge(parts, question, subject, { uses, now })
+  const named = question.budget === undefined ? undefined : await getBudget(db, question.budget)
+  const asked = await subjectOf(db, question)
+  const afford = await judge(parts, question, asked, now)
+  const uses = afford
+    ? afford.uses
+    : named
+      ? [await findBudgetUse(db, named, now, asked.subject)]
+      : await listBudgetUses(db, now, { subjects: [asked.subject] })
   const shown = afford
-    ? uses.filter(({ budget }) => afford.bound_by.includes(budget.name))
-    : listBinding(question, subject, uses)
+    ? uses.filter(({ budget }) => budget.id === named?.id || isBound(afford, budget.name))
+    : listBinding(question, asked.subject, uses)
+  const names = await keyNames(db, shown)
   const reports = shown
     .map((use) => describeUse(use, now))
+    .map((report) => ({ ...report, ...names(report) }))
     .sort((a, b) => b.used_percent - a.used_percent)
   const rest = reports.length - question.limit
   return {
     budgets: reports.slice(0, question.limit),
-    afford,
+    afford: afford?.answer ?? null,
     notes: [
-      ...notesOf(uses, reports),
+      ...notesOf(uses, shown, reports),
+      ...(afford && named && !isBound(afford, named.name)
+        ? [
+            `"${named.name}" does not count such a request: name the wrapped key, user or tags of it.`,
+          ]
+        : []),
       ...(rest > 0 ? [`${rest} more budgets were left out; raise limit or name one.`] : []),
     ],
     as_of: isoTime(now),
     has_more: rest > 0,
   }
+}
+
+type Asked = { readonly subject: Subject; readonly key: WrappedKey | null }
+type Judged = { readonly answer: Affordable; readonly uses: readonly BudgetUse[] }
+
+function isBound({ answer }: Judged, name: string): boolean {
+  return answer.bound_by.includes(name)
 }
 
 /** Of a key, a user or tags: the budgets that their requests are charged to, whatever the model. */
@@ -82,29 +99,57 @@ function listBinding(
   uses: readonly BudgetUse[],
 ): readonly BudgetUse[] {
   if (wrapped_key === undefined && user === undefined && tags === undefined) return uses
-  return uses.filter(({ budget }) => scopeMatcher(budget.scope)(subject) !== undefined)
+  return uses.flatMap((use) => chargedUse(use, subject) ?? [])
+}
+
+/**
+ * A budget as it stands for a subject: where each has a limit of its own, by what the subject itself has
+ * used. Where the subject does not say, all are kept.
+ */
+function chargedUse(use: BudgetUse, subject: Subject): BudgetUse | undefined {
+  const member = scopeMatcher(use.budget.scope)(subject)
+  if (member === undefined || member === NOBODY) return member === undefined ? undefined : use
+  return { ...use, uses: [use.uses.find((one) => one.member === member) ?? { ...NO_USE, member }] }
+}
+
+/** Keys are counted by their ids; people know their names. */
+async function keyNames(db: Db, uses: readonly BudgetUse[]) {
+  const has_keys = uses.some(({ budget }) => budget.scope.kind === 'wrapped_key')
+  const keys = has_keys ? await listWrappedKeys(db, { with_revoked: true }) : []
+  const names = new Map(keys.map(({ id, name }) => [id, name]))
+  return ({ scope, scope_value, member }: BudgetReport) => {
+    const key_name = scope === 'wrapped_key' ? names.get(member ?? scope_value) : undefined
+    return key_name === undefined ? {} : { key_name }
+  }
 }
 
 async function judge(
   parts: AnswerParts,
   question: BudgetQuestion,
-  subject: Subject,
-  found: { uses: readonly BudgetUse[]; now: number },
-): Promise<Affordable | null> {
-  const { model, session } = question
-  if (model === undefined && session === undefined) return null
+  { subject, key }: Asked,
+  now: number,
+): Promise<Judged | null> {
+  const { model, session, input_tokens, output_tokens } = question
+  if (model === undefined && session === undefined) {
+    if (input_tokens === undefined && output_tokens === undefined) return null
+    throw new UserError('model: tokens cost what their model says. Give it as well, or a session.')
+  }
   const { db, providers } = parts
-  return judgeAffordable(
+  const uses = await listBudgetUses(db, now, { subjects: [subject] })
+  const answer = await judgeAffordable(
     db,
     await parts.catalog(),
     {
       subject,
-      input_tokens: parseCount('input_tokens', question.input_tokens),
-      output_tokens: parseCount('output_tokens', question.output_tokens),
-      preferred_providers: providers.map(({ id }) => id),
+      key,
+      input_tokens: parseCount('input_tokens', input_tokens),
+      output_tokens: parseCount('output_tokens', output_tokens),
+      preferred_providers: [...(key?.providers ?? []), ...providers.map(({ id }) => id)],
     },
-    found,
+    { uses, now },
   )
+  const charged = { ...subject, provider: answer.provider, model: answer.model }
+  return { answer, uses: uses.map((use) => chargedUse(use, charged) ?? use) }
 }
 
 function parseCount(field: string, count: number | undefined): number | null {
@@ -114,7 +159,7 @@ function parseCount(field: string, count: number | undefined): number | null {
 }
 
 /** What a wrapped key says of itself goes before what is asked, as at the proxy. */
-async function subjectOf(db: Db, question: BudgetQuestion): Promise<Subject> {
+async function subjectOf(db: Db, question: BudgetQuestion): Promise<Asked> {
   const { model = '', session = null, user = null, tags = {} } = question
   const slash = model.indexOf('/')
   const named = {
@@ -123,18 +168,23 @@ async function subjectOf(db: Db, question: BudgetQuestion): Promise<Subject> {
     session,
   }
   if (question.wrapped_key === undefined)
-    return { ...named, user, tags, wrapped_key: null, workspace: null }
+    return { subject: { ...named, user, tags, wrapped_key: null, workspace: null }, key: null }
   const key = await getWrappedKey(db, question.wrapped_key)
-  return {
+  const subject = {
     ...named,
     user: key.user ?? user,
     tags: { ...tags, ...key.tags },
     wrapped_key: key.id,
     workspace: key.workspace,
   }
+  return { subject, key }
 }
 
-function notesOf(uses: readonly BudgetUse[], shown: readonly BudgetReport[]): string[] {
+function notesOf(
+  uses: readonly BudgetUse[],
+  shown_uses: readonly BudgetUse[],
+  shown: readonly BudgetReport[],
+): string[] {
   if (uses.length === 0) return ['There is no budget yet; set_budget makes one.']
   const notes: string[] = []
   if (shown.some(({ action }) => action === 'block'))
@@ -145,7 +195,7 @@ function notesOf(uses: readonly BudgetUse[], shown: readonly BudgetReport[]): st
     notes.push(
       'Uncertain money is the most that interrupted requests can have cost; it stays charged until the provider says less.',
     )
-  const each = uses.filter((use) => use.uses.length > 1)
+  const each = shown_uses.filter((use) => use.uses.length > 1)
   if (each.length > 0)
     notes.push(
       `Of ${each.map(({ budget }) => `"${budget.name}"`).join(', ')} the member that used most is shown.`,
@@ -153,19 +203,11 @@ function notesOf(uses: readonly BudgetUse[], shown: readonly BudgetReport[]): st
   return notes
 }
 
-/** Whether a budget binds a subject at all: for those who list what binds a key. */
-export function bindsKey(
-  { budget }: BudgetUse,
-  key: { readonly id: string; readonly workspace: string | null; readonly user: string | null },
-): boolean {
-  const subject = {
-    provider: '',
-    model: '',
-    wrapped_key: key.id,
-    workspace: key.workspace,
-    user: key.user,
-    session: null,
-    tags: {},
-  }
-  return budget.scope.kind !== 'all' && scopeMatcher(budget.scope)(subject) !== undefined
+/** A budget as it stands for a key, whatever its requests ask for; undefined where it binds others. */
+export function findKeyUse(use: BudgetUse, key: WrappedKey): BudgetUse | undefined {
+  return chargedUse(use, subjectOfKey(key))
+}
+
+export function subjectOfKey({ id, workspace, user, tags }: WrappedKey): Subject {
+  return { provider: '', model: '', session: null, wrapped_key: id, workspace, user, tags }
 }

@@ -48,6 +48,8 @@ export type BudgetReport = {
   readonly action: 'notify' | 'block'
   /** Of a budget whose members have a limit each: the member that has used most. */
   readonly member?: string
+  /** Of the wrapped key that is counted. */
+  readonly key_name?: string
   readonly limit_usd: string
   readonly spent_usd: string
   readonly held_usd: string
@@ -72,6 +74,7 @@ export type BudgetReport = {
   readonly counts: string
 }
 
+/** Of budgets that give each member a limit, so many are looked at, and those that are asked for. */
 const MEMBERS_MAX = 1_000
 /** Before this much of a window is over, a rate says nothing. */
 const RATE_SHARE_MIN = 0.02
@@ -79,9 +82,9 @@ const RATE_SHARE_MIN = 0.02
 export async function listBudgetUses(
   db: Db,
   now: number,
-  { action, subject }: { action?: Budget['action']; subject?: Subject | undefined } = {},
+  { action, subjects = [] }: { action?: Budget['action']; subjects?: readonly Subject[] } = {},
 ): Promise<BudgetUse[]> {
-  return listUses(db, await listBudgets(db, action && { action }), now, subject)
+  return listUses(db, await listBudgets(db, action && { action }), now, subjects)
 }
 
 export async function findBudgetUse(
@@ -90,7 +93,7 @@ export async function findBudgetUse(
   now: number,
   subject?: Subject,
 ): Promise<BudgetUse> {
-  const [use] = await listUses(db, [budget], now, subject)
+  const [use] = await listUses(db, [budget], now, subject ? [subject] : [])
   assert(use, 'a budget has its use')
   return use
 }
@@ -157,7 +160,7 @@ export function percentOf(used: Nanos, limit: Nanos): number {
   return Number((used * 10_000n) / limit) / 100
 }
 
-const NO_USE: Use = { member: '', spent_nanos: 0n, held_nanos: 0n, uncertain_nanos: 0n }
+export const NO_USE: Use = { member: '', spent_nanos: 0n, held_nanos: 0n, uncertain_nanos: 0n }
 
 function stateOf({ limit_nanos, thresholds }: Budget, used: Nanos): BudgetReport['state'] {
   if (used >= limit_nanos) return 'exhausted'
@@ -187,11 +190,11 @@ async function listUses(
   db: Db,
   budgets: readonly Budget[],
   now: number,
-  subject: Subject | undefined,
+  subjects: readonly Subject[],
 ): Promise<BudgetUse[]> {
   const windows = new Map(budgets.map((budget) => [budget.id, windowAt(budget, now)]))
   const wanted = sql`json_each(${JSON.stringify([...windows].map(([id, { start }]) => [id, start]))})`
-  const held = await listHeld(db, budgets, wanted, { now, subject })
+  const held = await listHeld(db, budgets, wanted, { now, subjects })
   const crossed = Map.groupBy(await listCrossed(db, wanted), ({ budget_id }) => budget_id)
   const mirrors = new Map((await listMirrors(db)).map((mirror) => [mirror.budget_id, mirror]))
   const all: BudgetUse[] = []
@@ -246,7 +249,7 @@ async function listHeld(
   db: Db,
   budgets: readonly Budget[],
   wanted: RawBuilder<unknown>,
-  { now, subject }: { now: number; subject: Subject | undefined },
+  { now, subjects }: { now: number; subjects: readonly Subject[] },
 ): Promise<Map<string, Map<string, Use>>> {
   const blocking = budgets.filter(({ action }) => action === 'block')
   const all = new Map(blocking.map(({ id }) => [id, new Map<string, Use>()]))
@@ -275,7 +278,9 @@ async function listHeld(
   }
   const asked = [
     ...[...all].flatMap(([id, uses]) => [...uses.keys()].map((member) => [id, member])),
-    ...(subject ? book.bind(subject) : []).map(({ line, member }) => [line.budget.id, member]),
+    ...subjects
+      .flatMap((one) => book.bind(one))
+      .map(({ line, member }) => [line.budget.id, member]),
   ]
   for (const { budget_id, member, spent } of await listSpent(db, wanted, asked))
     add(budget_id, member, { spent_nanos: BigInt(spent) })

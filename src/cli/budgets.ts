@@ -109,9 +109,9 @@ async function check(
 
 function linesOf({ budgets: all, afford, notes }: BudgetAnswer): string[] {
   const lines = all.map((one) => {
-    const member = one.member ? ` (${one.member})` : ''
+    const member = one.member ? ` (${one.key_name ?? one.member})` : ''
     const held = nanosFromUsd(one.held_usd) > 0n ? ` + ${money(one.held_usd)} held` : ''
-    const scope = `${one.scope}${one.scope_value ? ` ${one.scope_value}` : ''}`
+    const scope = `${one.scope}${one.scope_value ? ` ${one.member === undefined ? (one.key_name ?? one.scope_value) : one.scope_value}` : ''}`
     return `${one.id}  ${one.name}${member}  ${scope}, ${one.period}, ${one.action}  ${money(one.spent_usd)}${held} of ${money(one.limit_usd)}  ${one.used_percent} %${one.resets_at ? `  resets ${one.resets_at}` : ''}`
   })
   const verdict = afford

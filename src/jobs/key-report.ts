@@ -1,5 +1,5 @@
 import type { App } from '../app.ts'
-import { bindsKey } from '../budgets/answer.ts'
+import { findKeyUse, subjectOfKey } from '../budgets/answer.ts'
 import { type BudgetUse, describeUse, listBudgetUses } from '../budgets/report.ts'
 import { DAY_MS, isoTime } from '../clock.ts'
 import { listUpstreamKeys } from '../keys/upstream-key.ts'
@@ -24,7 +24,7 @@ export type KeyReport = {
   readonly created_at: string
   readonly cost_usd_30d: string
   readonly requests_30d: number
-  /** Of budgets that name the key, its user or its workspace. */
+  /** Of budgets that name the key, its user, its workspace or its tags, as the key itself has used them. */
   readonly budgets: readonly {
     readonly name: string
     readonly limit_usd: string
@@ -59,12 +59,13 @@ export async function reportKeys(
 ): Promise<KeysReport> {
   const { db, clock } = app
   const now = clock.now()
-  const keys = await listWrappedKeys(db, { with_revoked })
+  const all = await listWrappedKeys(db, { with_revoked })
+  const keys = all.slice(0, limit)
   const use = await sumKeyUse(app, now)
-  const budgets = await listBudgetUses(db, now)
+  const budgets = await listBudgetUses(db, now, { subjects: keys.map(subjectOfKey) })
   const upstreams = await listUpstreamKeys(db)
   return {
-    keys: keys.slice(0, limit).map((key) => reportOf(key, { now, use: use.get(key.id), budgets })),
+    keys: keys.map((key) => reportOf(key, { now, use: use.get(key.id), budgets })),
     provider_keys: upstreams.map(({ provider, name, fingerprint, workspace }) => ({
       provider,
       name,
@@ -72,8 +73,8 @@ export async function reportKeys(
       workspace,
     })),
     as_of: isoTime(now),
-    has_more: keys.length > limit,
-    left_out: Math.max(0, keys.length - limit),
+    has_more: all.length > limit,
+    left_out: Math.max(0, all.length - limit),
   }
 }
 
@@ -87,7 +88,8 @@ type Context = {
 function reportOf(key: WrappedKey, { now, use, budgets }: Context): KeyReport {
   const { requests_per_minute, tokens_per_minute, concurrent_requests } = key
   const limits = { requests_per_minute, tokens_per_minute, concurrent_requests }
-  const binding = budgets.filter((one) => bindsKey(one, key))
+  const binding = budgets.flatMap((one) => findKeyUse(one, key) ?? [])
+  const own = binding.filter(({ budget }) => budget.scope.kind !== 'all')
   return {
     id: key.id,
     name: key.name,
@@ -106,7 +108,7 @@ function reportOf(key: WrappedKey, { now, use, budgets }: Context): KeyReport {
     created_at: isoTime(key.created_at),
     cost_usd_30d: usdFromNanos(use?.cost ?? 0n),
     requests_30d: use?.requests ?? 0,
-    budgets: binding.map((one) => {
+    budgets: own.map((one) => {
       const { name, limit_usd, spent_usd, period, action } = describeUse(one, now)
       return { name, limit_usd, spent_usd, period, action }
     }),

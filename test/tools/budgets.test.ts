@@ -134,9 +134,76 @@ test('check_budget says whether a request can be afforded, and what would be che
   const no = await call('check_budget', { ...ask, output_tokens: 3_000 })
   expect(no.data['afford']).toMatchObject({ verdict: 'no', requests_left: 0 })
   expect(no.text).toMatch(/^No: one request to gpt-5 costs about \$0\.03/)
-  expect(no.text).toContain('Cheaper: ')
+  expect(no.text).toMatch(/Cheaper: gpt-5/)
+  expect(no.text).not.toMatch(/image|ft:|gpt-3/)
   const unknown = await call('check_budget', { model: 'gpt-55' })
   expect(unknown).toMatchObject({ is_error: true, text: expect.stringContaining('Closest: ') })
+})
+
+test('check_budget answers for the wrapped key: its own use, what it opens, whether it works', async () => {
+  const tools = await openToolApp()
+  const { call } = tools
+  await connectUpstream(tools, 'anthropic')
+  const make = async (name: string, more: object = {}) => {
+    const { data } = await call('create_wrapped_key', { name, reveal: 'inline', ...more })
+    return String(data['id'])
+  }
+  const busy = await make('busy')
+  const idle = await make('idle', { models: ['claude-sonnet-*'], tags: { team: 'search' } })
+  await call('set_budget', { ...month, name: 'each', scope: 'wrapped_key', scope_value: '*' })
+  const team = { ...month, name: 'team', scope: 'tag', scope_value: 'team=search' }
+  await call('set_budget', team)
+  await spend(tools, 4_000_000_000n, { wrapped_key: busy })
+  await spend(tools, 1_000_000_000n, { wrapped_key: idle })
+
+  const { data, text } = await call('check_budget', { wrapped_key: 'idle' })
+  expect(data['budgets']).toMatchObject([
+    { name: 'each', member: idle, key_name: 'idle', spent_usd: '1.000000000' },
+    { name: 'team' },
+  ])
+  expect(text).toContain('each (idle): $1.00 spent of $10.00')
+  expect(text).not.toContain('member that used most')
+  const { keys } = (await call('list_keys')).data as { keys: object[] }
+  expect(keys).toMatchObject([
+    { name: 'busy', budgets: [{ name: 'each', spent_usd: '4.000000000' }] },
+    { name: 'idle', budgets: [{ name: 'each', spent_usd: '1.000000000' }, { name: 'team' }] },
+  ])
+
+  const ask = { wrapped_key: 'idle', input_tokens: 1_000, output_tokens: 500 }
+  const open = await call('check_budget', { ...ask, model: 'claude-sonnet-4-5' })
+  expect(open.data['afford']).toMatchObject({
+    verdict: 'yes',
+    cheaper: [{ model: 'claude-sonnet-5' }],
+  })
+  for (const model of ['claude-opus-4-5', 'gpt-5']) {
+    const closed = await call('check_budget', { ...ask, model })
+    expect(closed.data['afford']).toMatchObject({ verdict: 'no', requests_left: 0 })
+    expect(closed.text).toContain('opens anthropic (claude-sonnet-*): the proxy would refuse')
+  }
+  await call('update_wrapped_key', { key: 'idle', action: 'pause' })
+  const paused = await call('check_budget', { ...ask, model: 'claude-sonnet-4-5' })
+  expect(paused.data['afford']).toMatchObject({ verdict: 'no', cheaper: [] })
+  expect(paused.text).toContain('The key "idle" is paused')
+})
+
+test('check_budget names every budget that stands in the way, whichever is asked for', async () => {
+  const tools = await openToolApp()
+  const { call } = tools
+  await call('set_budget', { ...month, name: 'full', limit_usd: 0 })
+  await call('set_budget', { ...month, name: 'told', limit_usd: 0, action: 'notify' })
+  await call('set_budget', { ...month, name: 'roomy' })
+  await call('set_budget', { ...month, name: 'other', scope: 'model', scope_value: 'claude-*' })
+  const ask = { model: 'gpt-5', input_tokens: 1_000, output_tokens: 1_000 }
+  for (const budget of [undefined, 'roomy', 'other']) {
+    const { data, text } = await call('check_budget', { ...ask, ...(budget ? { budget } : {}) })
+    expect(data['afford']).toMatchObject({ verdict: 'no' })
+    expect(text).toContain('"full" leaves $0.00, and the proxy holds')
+    expect(text.includes('"other" does not count such a request')).toBe(budget === 'other')
+  }
+  const unpriced = await call('check_budget', { model: 'openai/gpt-77' })
+  expect(unpriced.data['afford']).toMatchObject({ verdict: 'no', requests_left: 0 })
+  const tokens = await call('check_budget', { input_tokens: 5 })
+  expect(tokens).toMatchObject({ is_error: true, text: expect.stringContaining('model') })
 })
 
 test('a session is judged by its own requests', async () => {
