@@ -9,6 +9,7 @@ export default defineResource({
   mime_type: 'text/plain',
   values: SETUPS,
   async read(client, app) {
-    return setupLines(client, `http://${app.config.host}:${app.config.port}`)
+    const { getSidePort } = await import('../src/jobs/proxy-url.ts')
+    return setupLines(client, await getSidePort(app))
   },
 })

@@ -1,3 +1,4 @@
+import { getSidePort } from '../jobs/proxy-url.ts'
 import { SETUPS, setupLines } from '../setup.ts'
 import { type Command, UsageError } from './command.ts'
 
@@ -7,9 +8,9 @@ export const env: Command = {
   summary: 'Print the lines that make a client send its usage here',
   options: {},
   positionals_max: 1,
-  async run({ positionals: [client] }, { config, print }) {
+  async run({ positionals: [client] }, { openApp, print }) {
     if (!client) throw new UsageError(`Usage: outlay env <${SETUPS.join('|')}>`)
-    print(setupLines(client, `http://${config.host}:${config.port}`))
+    print(setupLines(client, await getSidePort(await openApp())))
     return 0
   },
 }

@@ -103,9 +103,11 @@ function show(
   if (values['json'] === true) print(JSON.stringify({ ...key, key: text, base_urls }))
   else {
     const bases = Object.entries(base_urls).map(([provider, url]) => `  ${provider}: ${url}\n`)
-    process.stderr.write(
-      `This is shown once; keep it where secrets are kept. Base URLs:\n${bases.join('')}`,
-    )
+    const where =
+      bases.length > 0
+        ? `Base URLs:\n${bases.join('')}`
+        : 'Its base URLs are known once Outlay runs: outlay env <client>\n'
+    process.stderr.write(`This is shown once; keep it where secrets are kept. ${where}`)
     print(text)
   }
   return 0

@@ -1,4 +1,5 @@
 import type { App } from '../app.ts'
+import { UserError } from '../errors.ts'
 import { listUpstreamKeys } from '../keys/upstream-key.ts'
 import type { WrappedKey } from '../keys/wrapped-key.ts'
 import { findLease } from '../store/lease.ts'
@@ -11,13 +12,35 @@ export async function findSidePort({ db, holder }: App): Promise<string | undefi
   return (JSON.parse(owner?.detail ?? '{}') as OwnerDetail).side_port
 }
 
-/** What a client's base URL is set to: https://github.com/openai/openai-node wants the `/v1`. */
+/**
+ * Where clients reach Outlay: at the owner's side port, else where the next one will open it.
+ * @throws UserError when only the start will tell.
+ */
+export async function getSidePort(app: App): Promise<string> {
+  const side_port = (await findSidePort(app)) ?? fixedSidePort(app)
+  if (side_port !== undefined) return side_port
+  throw new UserError(
+    'No Outlay is running, and with OUTLAY_PORT=0 each start takes another port. Start one (outlay serve) and call again, or set OUTLAY_PORT to a port of your choice.',
+  )
+}
+
+function fixedSidePort({ config }: App): string | undefined {
+  return config.port === 0 ? undefined : `http://${config.host}:${config.port}`
+}
+
+/**
+ * What a client's base URL is set to: https://github.com/openai/openai-node wants the `/v1`. Empty where
+ * only the next start tells the port.
+ */
 export async function baseUrlsOf(
-  { db, config, providers }: App,
+  app: App,
   key: WrappedKey,
   side_port: string | undefined,
 ): Promise<Record<string, string>> {
-  const root = `${side_port ?? `http://${config.host}:${config.port}`}/proxy`
+  const { db, providers } = app
+  const base = side_port ?? fixedSidePort(app)
+  if (base === undefined) return {}
+  const root = `${base}/proxy`
   const compat = new Set(
     (await listUpstreamKeys(db)).flatMap((one) => (one.is_compat ? [one.provider] : [])),
   )
