@@ -30,6 +30,7 @@ export type BudgetFields = Omit<Budget, 'id' | 'created_at' | 'updated_at'>
 export type Asked = { readonly at: number; readonly actor: string }
 
 export const DEFAULT_THRESHOLDS: readonly number[] = [50, 80, 100]
+export const NAME_CHARS_MAX = 80
 const BUDGETS_MAX = 5_000
 const THRESHOLDS_MAX = 10
 /** So that sums of many budgets and bounds stay far inside 64 bits. */
@@ -175,13 +176,15 @@ async function noteChange(
 }
 
 async function refuseSameName(trx: Db, name: string, id: string | undefined): Promise<void> {
-  const same = (await listBudgets(trx)).find(
-    (one) => one.name.toLowerCase() === name.toLowerCase() && one.id !== id,
-  )
+  const same = (await listBudgets(trx)).find((one) => isSameName(one.name, name) && one.id !== id)
   if (same)
     throw new UserError(
       `There is a budget "${same.name}" already (${same.id}). Give its id to change it, or take another name.`,
     )
+}
+
+export function isSameName(one: string, other: string): boolean {
+  return one.toLowerCase() === other.toLowerCase()
 }
 
 function checkFields(fields: BudgetFields): BudgetFields {

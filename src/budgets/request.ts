@@ -1,4 +1,3 @@
-import type { Clock } from '../clock.ts'
 import { closest } from '../closest.ts'
 import { UserError } from '../errors.ts'
 import { createPlan, takePlan } from '../keys/plan.ts'
@@ -6,6 +5,7 @@ import { getWrappedKey } from '../keys/wrapped-key.ts'
 import { formatUsd, type Nanos, nanosFromUsd } from '../money.ts'
 import { isTimeZone } from '../period.ts'
 import type { Db } from '../store/schema.ts'
+import type { AnswerParts } from './answer.ts'
 import {
   type Budget,
   type BudgetFields,
@@ -13,10 +13,12 @@ import {
   createBudget,
   DEFAULT_THRESHOLDS,
   getBudget,
+  NAME_CHARS_MAX,
   removeBudget,
 } from './budget.ts'
 import { type BudgetReport, describeUse, findBudgetUse } from './report.ts'
 import { formatScope, hasMembers, parseScope, parseScopeKind, type Scope } from './scope.ts'
+import { findUnknownScope } from './unknown-scope.ts'
 import { parseBudgetPeriod } from './window.ts'
 
 /** As a person or an assistant says it: names, dollars, words. Absent fields stay as they are. */
@@ -36,11 +38,7 @@ export type BudgetRequest = {
   readonly plan_id?: string | undefined
 }
 
-export type BudgetParts = {
-  readonly db: Db
-  readonly clock: Clock
-  readonly config: { readonly timezone: string }
-}
+export type BudgetParts = AnswerParts & { readonly config: { readonly timezone: string } }
 
 export type BudgetOutcome = {
   readonly state: 'created' | 'changed' | 'removed' | 'planned'
@@ -65,11 +63,11 @@ export async function setBudget(
   if (request.remove === true) return planRemoval(parts, request)
   if (request.budget === undefined) {
     const budget = await createBudget(db, await newFields(parts, request), asked)
-    return outcome(parts, 'created', budget, `${sentenceOf(budget)}`)
+    return outcome(parts, 'created', budget, await sentenceOf(parts, budget))
   }
   const before = await getBudget(db, request.budget)
   const budget = await changeBudget(db, before.id, await changesOf(db, request, before), asked)
-  return outcome(parts, 'changed', budget, sentenceOf(budget))
+  return outcome(parts, 'changed', budget, await sentenceOf(parts, budget))
 }
 
 /** Removes at once: for a person at a terminal who was asked. */
@@ -126,11 +124,23 @@ async function outcome(
   return { state, budget: report, plan_id: null, effect }
 }
 
-function sentenceOf({ name, scope, period, limit_nanos, action }: Budget): string {
-  const what = `"${name}": ${formatUsd(limit_nanos)} ${periodText(period)} for ${formatScope(scope)}.`
-  if (action === 'notify') return `${what} It tells, and stops nothing.`
-  const each = hasMembers(scope) ? ' Each has the limit for itself.' : ''
-  return `${what}${each} From the next request on the proxy refuses what would exceed it; what does not go through the proxy is not stopped.`
+async function sentenceOf(parts: BudgetParts, budget: Budget): Promise<string> {
+  const { name, scope, period, limit_nanos, action } = budget
+  const whom = await labelOf(parts.db, scope)
+  const each = hasMembers(scope) ? 'Each has the limit for itself.' : ''
+  const then =
+    action === 'notify'
+      ? 'It tells, and stops nothing.'
+      : 'From the next request on the proxy refuses what would exceed it; what does not go through the proxy is not stopped.'
+  const what = `"${name}": ${formatUsd(limit_nanos)} ${periodText(period)} for ${whom}.`
+  return [what, each, then, await findUnknownScope(parts, scope)].filter(Boolean).join(' ')
+}
+
+/** Keys are kept by their ids; people know their names. */
+async function labelOf(db: Db, scope: Scope): Promise<string> {
+  if (scope.kind !== 'wrapped_key' || hasMembers(scope)) return formatScope(scope)
+  const { name } = await getWrappedKey(db, scope.value)
+  return formatScope({ ...scope, value: name })
 }
 
 function periodText(period: Budget['period']): string {
@@ -153,7 +163,7 @@ async function newFields(
     )
   const scope = await scopeOf(db, request, undefined)
   return {
-    name: request.name ?? `${formatScope(scope)} ${period}`,
+    name: request.name ?? `${await labelOf(db, scope)} ${period}`.slice(0, NAME_CHARS_MAX),
     scope,
     period: parseBudgetPeriod(period),
     zone: parseZone(request.timezone ?? config.timezone),
@@ -200,11 +210,11 @@ async function scopeOf(
 }
 
 /** @throws UserError */
-export function parseLimit(text: string): Nanos {
+export function parseLimit(text: string, field = 'limit_usd'): Nanos {
   try {
     return nanosFromUsd(text.replace(/^\$/, ''))
   } catch {
-    throw new UserError(`limit_usd: "${text.slice(0, 40)}" must be US dollars such as 25 or 0.50.`)
+    throw new UserError(`${field}: "${text.slice(0, 40)}" must be US dollars such as 25 or 0.50.`)
   }
 }
 

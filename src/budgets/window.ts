@@ -23,13 +23,13 @@ export const ROLLING_HOURS_MAX = 24 * 366
 export const ROLLING_BUCKET_MS = MINUTE_MS
 
 /** @throws UserError for a period that is none. */
-export function parseBudgetPeriod(text: string): BudgetPeriod {
+export function parseBudgetPeriod(text: string, field = 'period'): BudgetPeriod {
   if (text === 'day' || text === 'week' || text === 'month' || text === 'lifetime') return text
   const hours = Number(/^rolling_(\d{1,4})h$/.exec(text)?.[1])
   if (Number.isInteger(hours) && hours >= 1 && hours <= ROLLING_HOURS_MAX)
     return `rolling_${hours}h`
   throw new UserError(
-    `period: must be day, week, month, lifetime or rolling_<n>h with 1 to ${ROLLING_HOURS_MAX} hours, such as rolling_5h.`,
+    `${field}: must be day, week, month, lifetime or rolling_<n>h with 1 to ${ROLLING_HOURS_MAX} hours, such as rolling_5h.`,
   )
 }
 

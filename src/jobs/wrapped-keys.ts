@@ -1,5 +1,11 @@
 import type { App } from '../app.ts'
-import { changeBudget, createBudget, DEFAULT_THRESHOLDS, listBudgets } from '../budgets/budget.ts'
+import {
+  changeBudget,
+  createBudget,
+  DEFAULT_THRESHOLDS,
+  isSameName,
+  listBudgets,
+} from '../budgets/budget.ts'
 import { parseLimit } from '../budgets/request.ts'
 import { parseBudgetPeriod } from '../budgets/window.ts'
 import { HOUR_MS } from '../clock.ts'
@@ -175,8 +181,9 @@ async function setKeyBudget(
     throw new UserError(
       `The key "${key.name}" has several budgets (${own.map(({ name }) => name).join(', ')}). Change the one you mean with set_budget.`,
     )
-  const limit = budget_usd === undefined ? undefined : parseLimit(budget_usd)
-  const period = budget_period === undefined ? undefined : parseBudgetPeriod(budget_period)
+  const limit = budget_usd === undefined ? undefined : parseLimit(budget_usd, 'budget_usd')
+  const period =
+    budget_period === undefined ? undefined : parseBudgetPeriod(budget_period, 'budget_period')
   if (first) {
     const changes = {
       ...(limit === undefined ? {} : { limit_nanos: limit }),
@@ -187,10 +194,13 @@ async function setKeyBudget(
   }
   if (limit === undefined)
     throw new UserError('budget_period: give budget_usd as well, the limit in US dollars.')
+  // The budget of a key that was revoked, or has another name now, keeps its own.
+  const name = `key ${key.name}`
+  const is_taken = (await listBudgets(trx)).some((one) => isSameName(one.name, name))
   await createBudget(
     trx,
     {
-      name: `key ${key.name}`,
+      name: is_taken ? `${name} ${key.id.slice(0, 8)}` : name,
       scope: { kind: 'wrapped_key', value: key.id },
       period: period ?? KEY_BUDGET_PERIOD,
       zone: config.timezone,

@@ -17,7 +17,7 @@ export function parseKeyFields(
 ): WrappedKeyFields {
   const { expires_at } = fields
   if (expires_at !== null && expires_at <= now && expires_at !== before?.expires_at)
-    throw new UserError('expires_at: the key would have expired already. Give a later instant.')
+    throw new UserError('expires: the key would have expired already. Give a later instant.')
   if (fields.providers.length === 0)
     throw new UserError('providers: a wrapped key opens at least one provider.')
   return {
@@ -104,6 +104,8 @@ function parseTags(tags: Readonly<Record<string, string>>): Record<string, strin
 function parseRate(field: string, rate: number | null): number | null {
   if (rate === null) return null
   if (!Number.isInteger(rate) || rate < 1 || rate > RATE_MAX)
-    throw new UserError(`${field}: must be a whole number from 1, or null for no limit.`)
+    throw new UserError(
+      `${field}: must be a whole number from 1 to ${RATE_MAX}, or 0 for no limit.`,
+    )
   return rate
 }

@@ -34,6 +34,17 @@ test('set_budget creates, changes by name, and says what it does', async () => {
   expect(await verifyAudit(app.db)).toBeUndefined()
 })
 
+test('set_budget says when nothing known is in the scope: a slip would be a limit that stops nothing', async () => {
+  const { call } = await openToolApp()
+  const of = async (scope: string, scope_value: string) =>
+    (await call('set_budget', { ...month, scope, scope_value })).text
+  expect(await of('provider', 'opneai')).toContain('closest: openai')
+  expect(await of('model', 'gtp-5*')).toContain('No model known so far is called "gtp-5*"')
+  expect(await of('model', 'openai/gpt-5')).toContain('closest: gpt-5')
+  for (const text of [await of('provider', 'OpenAI'), await of('model', 'claude-*')])
+    expect(text).not.toContain('known so far')
+})
+
 test('removing a budget takes two calls', async () => {
   const { call } = await openToolApp()
   await call('set_budget', { ...month, name: 'team' })

@@ -57,6 +57,23 @@ test('a key for somebody is made in one call, with its budget, and shown on a pa
   ])
 })
 
+test('a name can be given again, with a budget, once its key is revoked', async () => {
+  const { call } = await openWithKeys()
+  const request = { name: 'dev', budget_usd: 5, reveal: 'inline' }
+  await call('create_wrapped_key', request)
+  const { plan_id } = (await call('update_wrapped_key', { key: 'dev', action: 'revoke' })).data
+  await call('update_wrapped_key', { plan_id })
+  const again = await call('create_wrapped_key', request)
+  expect(again).toMatchObject({ is_error: false, data: { name: 'dev' } })
+  const { data, text } = await call('check_budget', { wrapped_key: 'dev' })
+  expect(data['budgets']).toMatchObject([
+    { name: `key dev ${String(again.data['id']).slice(0, 8)}`, key_name: 'dev' },
+  ])
+  expect(text).toContain('$0.00 spent of $5.00')
+  const of_key = { scope: 'wrapped_key', scope_value: 'dev', period: 'day', limit_usd: 1 }
+  expect((await call('set_budget', of_key)).text).toContain('"wrapped key dev day": $1.00 a day')
+})
+
 test('another page cannot have the key shown', async () => {
   const tools = await openWithKeys()
   await pretendSidePort(tools, 'http://localhost:4318')
