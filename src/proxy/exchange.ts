@@ -12,6 +12,7 @@ import { type Attribution, attribute } from './attribution.ts'
 import { boundBatch, boundOfFile, readBatchFile } from './batch.ts'
 import { type Bound, boundRequest } from './bound.ts'
 import { findCredential } from './credential.ts'
+import type { Turn } from './limiter.ts'
 import { modelsOf, type Prepared, prepareRequest } from './prepare.ts'
 import { Refusal } from './refusal.ts'
 import type { ProxyState } from './route.ts'
@@ -21,6 +22,9 @@ import type { Target } from './target.ts'
 /** A plain answer is over by then; a job that goes on is known by its id. */
 const DEADLINE_MS = 65 * MINUTE_MS
 const JOB_DEADLINE_MS = 31 * 60 * MINUTE_MS
+const BYTES_PER_TOKEN = 4
+/** Of an answer without a limit. */
+const USUAL_OUTPUT_TOKENS = 1_024
 
 /**
  * One request from its key to its last byte. Resolves when it is over.
@@ -34,16 +38,16 @@ export async function exchange(
 ): Promise<void> {
   const now = proxy.deps.clock.now()
   const key = authenticate(proxy, target, incoming, now)
-  proxy.limiter.admit(key, now)
+  const turn = proxy.limiter.admit(key, now)
   try {
     const knows_usage = !proxy.without_usage_option.has(target.provider)
     const prepared = await prepareRequest(incoming, target, key, {
       knows_usage_option: knows_usage,
       findFile: (file_id) => findBatchFile(proxy.deps.db, target.provider, file_id),
     })
-    await forward(proxy, prepared, { incoming, outgoing, now })
+    await forward(proxy, prepared, { incoming, outgoing, turn, now })
   } finally {
-    proxy.limiter.finish(key)
+    turn.finish()
   }
 }
 
@@ -72,7 +76,7 @@ function authenticate(
   return key
 }
 
-type Sockets = { incoming: IncomingMessage; outgoing: ServerResponse; now: number }
+type Sockets = { incoming: IncomingMessage; outgoing: ServerResponse; turn: Turn; now: number }
 
 async function forward(proxy: ProxyState, prepared: Prepared, sockets: Sockets): Promise<void> {
   const { deps } = proxy
@@ -89,12 +93,21 @@ async function forward(proxy: ProxyState, prepared: Prepared, sockets: Sockets):
   const bound = prepared.ask.batch
     ? await boundOfBatch(prepared, catalog, sockets.now)
     : boundOf(prepared, catalog, sockets.now)
-  if (bound) proxy.limiter.addTokens(key, bound.input_tokens + bound.output_tokens, sockets.now)
+  if (prepared.rule === 'metered') sockets.turn.reserve(expectTokens(prepared, bound), sockets.now)
   const admitted = await admit(proxy, prepared, { id, about, bound, now: sockets.now })
   const event = eventOf(prepared, { id, about, now: sockets.now })
   const lines = prepared.api?.readUpload?.(prepared.body.value)
   const upload = lines ? await readBatchFile(catalog, lines, placeOf(prepared, sockets.now)) : null
   await send(proxy, prepared, { admitted, event, secret, catalog, upload, ...sockets })
+}
+
+/** As providers count a request before its answer: the prompt and the limit of its output. */
+function expectTokens({ ask, body }: Prepared, bound: Bound | null): number {
+  const most = bound ? bound.input_tokens + bound.output_tokens : Number.POSITIVE_INFINITY
+  const { output_tokens_max } = ask
+  const input = Math.ceil(body.plain.length / BYTES_PER_TOKEN)
+  const output = (output_tokens_max ?? USUAL_OUTPUT_TOKENS) * ask.choices
+  return ask.batch && bound ? most : Math.min(most, input + output)
 }
 
 function boundOf({ target, rule, ask, body }: Prepared, catalog: Catalog, at: number) {

@@ -2,17 +2,33 @@ import { MINUTE_MS } from '../clock.ts'
 import type { ProxyKey } from '../keys/proxy-key.ts'
 import { Refusal } from './refusal.ts'
 
-type Use = { minute: number; requests: number; tokens: number; running: number }
+type Use = {
+  minute: number
+  requests: number
+  tokens: number
+  /** Requests that run, and about the tokens that they will use. */
+  running: number
+  reserved: number
+}
+
+/** A request that was counted in. */
+export type Turn = {
+  /**
+   * About what it will use, until it is known.
+   * @throws Refusal `rate_limited`
+   */
+  reserve(tokens: number, now: number): void
+  /** What it did use, in place of what was reserved; null: nobody told, so that stands. */
+  count(tokens: number | null, now: number): void
+  finish(): void
+}
 
 export type Limiter = {
   /**
    * Counts a request in; `finish` when it is over.
    * @throws Refusal `rate_limited` with the seconds after which a try can succeed.
    */
-  admit(key: ProxyKey, now: number): void
-  /** @throws Refusal `rate_limited` */
-  addTokens(key: ProxyKey, tokens: number, now: number): void
-  finish(key: ProxyKey): void
+  admit(key: ProxyKey, now: number): Turn
 }
 
 /**
@@ -25,13 +41,41 @@ export function createLimiter(): Limiter {
     const minute = Math.floor(now / MINUTE_MS)
     const known = uses.get(key.id)
     if (known?.minute === minute) return known
-    const fresh = { minute, requests: 0, tokens: 0, running: known?.running ?? 0 }
+    const { running = 0, reserved = 0 } = known ?? {}
+    const fresh = { minute, requests: 0, tokens: 0, running, reserved }
     uses.set(key.id, fresh)
     return fresh
   }
   function refuse(key: ProxyKey, what: string, now: number): never {
     const retry_after_s = Math.ceil((MINUTE_MS - (now % MINUTE_MS)) / 1_000)
     throw new Refusal('rate_limited', `The key "${key.name}" allows ${what}.`, retry_after_s)
+  }
+  /** A request that alone is beyond the limit goes when no other counts: it would never go else. */
+  function createTurn(key: ProxyKey): Turn {
+    let reserved = 0
+    return {
+      reserve(tokens, now) {
+        const use = useOf(key, now)
+        const { tokens_per_minute } = key.limits
+        const counted = use.tokens + use.reserved
+        if (tokens_per_minute !== null && counted > 0 && counted + tokens > tokens_per_minute)
+          refuse(key, `${tokens_per_minute} tokens a minute`, now)
+        reserved = tokens
+        use.reserved += tokens
+      },
+      count(tokens, now) {
+        const use = useOf(key, now)
+        use.tokens += tokens ?? reserved
+        use.reserved -= reserved
+        reserved = 0
+      },
+      finish() {
+        const use = uses.get(key.id)
+        if (!use) return
+        use.running--
+        use.reserved -= reserved
+      },
+    }
   }
   return {
     admit(key, now) {
@@ -47,18 +91,7 @@ export function createLimiter(): Limiter {
         )
       use.requests++
       use.running++
-    },
-    addTokens(key, tokens, now) {
-      const { tokens_per_minute } = key.limits
-      if (tokens_per_minute === null) return
-      const use = useOf(key, now)
-      if (use.tokens > 0 && use.tokens + tokens > tokens_per_minute)
-        refuse(key, `${tokens_per_minute} tokens a minute`, now)
-      use.tokens += tokens
-    },
-    finish(key) {
-      const use = uses.get(key.id)
-      if (use) use.running = Math.max(0, use.running - 1)
+      return createTurn(key)
     },
   }
 }

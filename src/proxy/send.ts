@@ -3,20 +3,23 @@ import { newOrderedId } from '../ids.ts'
 import type { UsageEvent } from '../ledger/event.ts'
 import type { Catalog } from '../pricing/catalog.ts'
 import type { Secret } from '../secret.ts'
+import { TOKEN_CLASSES } from '../usage.ts'
 import { type Admitted, clampBytes } from './admit.ts'
 import { requestHeaders } from './headers.ts'
+import type { Turn } from './limiter.ts'
 import { isOptionRefused } from './option.ts'
 import type { Prepared } from './prepare.ts'
 import { relay } from './relay.ts'
 import type { ProxyState } from './route.ts'
 import { runningCheck } from './running.ts'
-import { type Booking, settle } from './settlement.ts'
+import { type Booking, type Outcome, settle } from './settlement.ts'
 import { createTap } from './tap.ts'
 
 /** An admitted request on its way. */
 export type Sending = {
   readonly incoming: IncomingMessage
   readonly outgoing: ServerResponse
+  readonly turn: Turn
   readonly admitted: Admitted
   readonly event: UsageEvent
   readonly secret: Secret
@@ -42,7 +45,7 @@ export async function send(proxy: ProxyState, prepared: Prepared, sending: Sendi
 async function sendOnce(
   proxy: ProxyState,
   prepared: Prepared,
-  { incoming, outgoing, admitted, event, secret, catalog, upload }: Sending,
+  { incoming, outgoing, turn, admitted, event, secret, catalog, upload }: Sending,
 ): Promise<{ how: 'done' | 'retry'; status: number }> {
   const { deps } = proxy
   const bytes = clampBytes(prepared.bytes, prepared, admitted.clamped_to)
@@ -87,6 +90,7 @@ async function sendOnce(
     on_abort: prepared.key.on_abort,
     settle: (outcome) => {
       status = outcome.status
+      turn.count(tokensOf(outcome), deps.clock.now())
       return settle(deps, booking, outcome)
     },
     release: async () => {
@@ -112,4 +116,11 @@ async function sendOnce(
       }),
   })
   return { how, status }
+}
+
+/** What the answer says that it used; null where it may have used any. */
+function tokensOf({ status, tap }: Outcome): number | null {
+  const usage = tap?.meter.reading()?.usage
+  if (usage) return TOKEN_CLASSES.reduce((sum, name) => sum + usage[name], 0)
+  return status >= 400 ? 0 : null
 }

@@ -7,7 +7,10 @@ const NOW = Date.UTC(2026, 10, 24, 10, 0, 10)
 const NONE = { requests_per_minute: null, tokens_per_minute: null, concurrent_requests: null }
 
 /** A far end that answers when it is let, and a proxy whose clock the test moves. */
-async function setUp(limits: Partial<typeof NONE | Record<keyof typeof NONE, number>>) {
+async function setUp(
+  limits: Partial<typeof NONE | Record<keyof typeof NONE, number>>,
+  max_tokens: number | null = 50,
+) {
   const waiting: (() => void)[] = []
   let is_holding = false
   const far_end = await startFarEnd((outgoing) => {
@@ -22,7 +25,7 @@ async function setUp(limits: Partial<typeof NONE | Record<keyof typeof NONE, num
     fetch(`${proxy.url}/proxy/openai/v1/chat/completions`, {
       method: 'POST',
       headers: { authorization: `Bearer ${WRAPPED}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ model: 'gpt-5.4', max_tokens: 50, messages: [] }),
+      body: JSON.stringify({ model: 'gpt-5.4', max_tokens, messages: [] }),
       ...(signal ? { signal } : {}),
     })
   return {
@@ -76,12 +79,34 @@ test('so many requests a minute, and again in the next', async () => {
   expect([await status(), await status(), await status()]).toEqual([200, 200, 429])
 })
 
-test('so many tokens a minute, by what a request can use at most', async () => {
-  const { clock, status, proxy } = await setUp({ tokens_per_minute: 1_500 })
-  const statuses = [await status(), await status(), await status()]
-  expect(statuses).toEqual([200, 200, 429])
+test('so many tokens a minute, by what answers say that they used', async () => {
+  const { clock, status, proxy } = await setUp({ tokens_per_minute: 100 })
+  // About 65 are expected of each, and each uses 14.
+  const statuses = [await status(), await status(), await status(), await status()]
+  expect(statuses).toEqual([200, 200, 200, 429])
   // What is refused for its speed is neither held nor forwarded.
-  expect(proxy.gate.admitted).toHaveLength(2)
+  expect(proxy.gate.admitted).toHaveLength(3)
   clock.set(NOW + MINUTE_MS)
   expect(await status()).toBe(200)
+})
+
+test('of requests that run, what they may use counts until they tell, in whatever minute', async () => {
+  const { clock, hold, waiting, send, status, waitFor } = await setUp({ tokens_per_minute: 140 })
+  hold()
+  const running = [send(), send()]
+  await waitFor(2)
+  expect(await status()).toBe(429)
+  clock.set(NOW + MINUTE_MS)
+  expect(await status()).toBe(429)
+  for (const answer of waiting) answer()
+  expect((await Promise.all(running)).map(({ status: code }) => code)).toEqual([200, 200])
+  const next = send()
+  await waitFor(3)
+  waiting[2]?.()
+  expect((await next).status).toBe(200)
+})
+
+test('a request without a limit of its output does not use up the minute', async () => {
+  const { status } = await setUp({ tokens_per_minute: 10_000 }, null)
+  expect([await status(), await status(), await status()]).toEqual([200, 200, 200])
 })
