@@ -25,7 +25,8 @@ export default defineTool({
   },
   async handle(_, { app }) {
     const { reportStatus } = await import('../src/jobs/status.ts')
-    const { connections, ...status } = await reportStatus(app)
+    // list_keys names those behind the proxy.
+    const { connections, provider_keys: _keys, ...status } = await reportStatus(app)
     type Connections = z.output<typeof Connection>[]
     return { ...status, connections: connections as unknown as Connections }
   },

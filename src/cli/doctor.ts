@@ -27,6 +27,8 @@ export const doctor: Command = {
           `  ${stream.stream.padEnd(28)} ${stream.status.padEnd(12)} ${(stream.read_from ?? '–').padEnd(11)}to ${(stream.read_through ?? '–').slice(0, 16)}  backfill ${stream.backfill_percent} %`,
         )
     }
+    for (const { provider, name, key } of status.provider_keys)
+      print(`\n${provider} "${name}" for the proxy, key ${key}`)
     for (const line of receiverLines(status.receivers)) print(line)
     print(status.problems.length === 0 ? '\nNothing to fix.' : '\nTo fix:')
     for (const problem of status.problems) print(`- ${problem}`)

@@ -1,6 +1,7 @@
 import type { App } from '../app.ts'
 import { isoTime, MINUTE_MS, utcDate } from '../clock.ts'
 import { listConnections } from '../keys/connection.ts'
+import { listUpstreamKeys } from '../keys/upstream-key.ts'
 import { findLease } from '../store/lease.ts'
 import type { Db } from '../store/schema.ts'
 import { DIRECTORY_STREAM } from '../sync/stream.ts'
@@ -45,6 +46,13 @@ export type ReceiverReport = {
   readonly missing: string | null
 }
 
+export type ProviderKeyReport = {
+  readonly provider: string
+  readonly name: string
+  /** The key's recognisable ends; never the key. */
+  readonly key: string
+}
+
 export type StatusReport = {
   readonly version: string
   readonly node: string
@@ -53,6 +61,8 @@ export type StatusReport = {
   readonly owner: 'this' | 'other' | 'none'
   readonly side_port: string | null
   readonly connections: readonly ConnectionReport[]
+  /** What requests through the proxy are sent with. */
+  readonly provider_keys: readonly ProviderKeyReport[]
   readonly receivers: readonly ReceiverReport[]
   /** What to fix, each with its next step; empty when all is well. */
   readonly problems: readonly string[]
@@ -80,6 +90,7 @@ export async function reportStatus(app: App): Promise<StatusReport> {
   }
   const gaps = await listTelemetryGaps(db, clock.now())
   const receivers = await listReceivers(db, gaps)
+  const upstreams = await listUpstreamKeys(db)
   const side_port = owner ? sidePortOf(owner.detail) : null
   return {
     version: VERSION,
@@ -88,13 +99,18 @@ export async function reportStatus(app: App): Promise<StatusReport> {
     owner: owner === undefined ? 'none' : owner.owner === holder.id ? 'this' : 'other',
     side_port,
     connections: reports,
+    provider_keys: upstreams.map(({ provider, name, fingerprint: key }) => ({
+      provider,
+      name,
+      key,
+    })),
     receivers,
     problems: [
       ...connections.flatMap((one) => connectionProblems(one, clock.now())),
       ...reports.flatMap(streamProblems),
       ...(await quarantineProblems(db)),
       ...(await emptiedProblems(db)),
-      ...emptyProblems(reports, receivers),
+      ...emptyProblems(reports.length + upstreams.length + receivers.length),
       ...(await listRefusalProblems(db, clock.now())),
       ...gaps.problems,
       ...(await listBudgetProblems(db, clock.now())),
@@ -230,11 +246,8 @@ async function emptiedProblems(db: Db): Promise<string[]> {
   })
 }
 
-function emptyProblems(
-  connections: readonly ConnectionReport[],
-  receivers: readonly ReceiverReport[],
-): string[] {
-  if (connections.length > 0 || receivers.length > 0) return []
+function emptyProblems(sources: number): string[] {
+  if (sources > 0) return []
   return [
     'Nothing is connected. Call connect_provider, or run: outlay connect <provider>. For coding assistants: outlay env claude-code.',
   ]

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { reportStatus } from '../../src/jobs/status.ts'
 import { openKeyring } from '../../src/keys/keyring.ts'
 import { createSidePort } from '../../src/side-port.ts'
 import { connectUpstream, openToolApp, pretendSidePort, type ToolApp } from './fixture.ts'
@@ -55,6 +56,13 @@ test('a key for somebody is made in one call, with its budget, and shown on a pa
       limit_usd: '20.000000000',
     },
   ])
+})
+
+test('who has connected keys for the proxy alone is not told that nothing is connected', async () => {
+  const { app, call } = await openWithKeys()
+  const { data } = await call('get_status')
+  expect(data['problems']).toEqual([])
+  expect(await reportStatus(app)).toMatchObject({ provider_keys: [{ provider: 'anthropic' }] })
 })
 
 test('a name can be given again, with a budget, once its key is revoked', async () => {
