@@ -1,6 +1,16 @@
-/** The caller can fix it: the message is shown as it is, names the thing and says what to do next. */
+/** The beginnings of provider keys, wrapped keys and access tokens, with enough behind them to be one. */
+const SECRET = /\b(?:sk-|AIza|gsk_|xai-|olk_|olt_)[\w-]{16,}/g
+
+/**
+ * The caller can fix it: the message is shown as it is, names the thing and says what to do next. A key
+ * that was given where a name belongs is not named.
+ */
 export class UserError extends Error {
   override readonly name = 'UserError'
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message.replace(SECRET, '[secret]'), options)
+  }
 }
 
 /**

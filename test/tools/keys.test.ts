@@ -181,3 +181,22 @@ test('list_keys flags what a careful owner would look at', async () => {
   expect(data['provider_keys']).toMatchObject([{ provider: 'anthropic', name: 'default' }])
   expect(text).toContain('Look at: never used')
 })
+
+test('a key that is given where a name belongs is not repeated', async () => {
+  const { call } = await openWithKeys()
+  const keys = [
+    'sk-ant-api03-Zk3vQ8mT1xW5rB9nL2pD7cH4jF6sG0yUeVaIoXqR9QAA',
+    'olk_0123456789abcdef_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG',
+  ]
+  for (const key of keys)
+    for (const [tool, args] of [
+      ['check_budget', { budget: key }],
+      ['check_budget', { wrapped_key: key }],
+      ['update_wrapped_key', { key, action: 'pause' }],
+      ['connect_provider', { provider: key }],
+    ] as const) {
+      const answer = await call(tool, args)
+      expect(answer.is_error).toBe(true)
+      expect(answer.text).not.toContain(key.slice(0, 30))
+    }
+})
