@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, statSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Kysely, sql } from 'kysely'
 import { damagedError, isDamage } from './backup.ts'
@@ -31,7 +31,7 @@ const CHECKED_BYTES_MAX = 8 * 2 ** 20
  * @throws UserError for a newer or damaged file, with the path of the last backup.
  */
 export async function openStore({ path, driver, now }: StoreOptions): Promise<Store> {
-  if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  if (path !== ':memory:') makeFile(path)
   const database = openDriver(path, driver)
   const db = new Kysely<Database>({ dialect: new PatientDialect({ database }) })
   try {
@@ -49,6 +49,12 @@ export async function openStore({ path, driver, now }: StoreOptions): Promise<St
     throw isDamage(error) ? damagedError(path) : error
   }
   return { db, path, driver, close: () => db.destroy() }
+}
+
+/** For nobody else to read, whoever may look into the folder; SQLite gives its other files the same mode. */
+function makeFile(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600))
 }
 
 async function refuseDamage(db: Db, path: string): Promise<void> {

@@ -1,5 +1,13 @@
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { sql } from 'kysely'
@@ -39,6 +47,14 @@ describe.each(DRIVERS)('the store on %s', (driver) => {
       await close()
     }
     expect(listBackups(path())).toEqual([])
+  })
+
+  test('is for nobody else to read, in whatever folder', async () => {
+    const { db, close } = await open()
+    await sql`create table one (id integer) strict`.execute(db)
+    for (const name of readdirSync(folder).filter((name) => name.startsWith('outlay.db')))
+      expect(statSync(join(folder, name)).mode & 0o077, name).toBe(0)
+    await close()
   })
 
   test('keeps WAL and foreign keys on', async () => {
