@@ -67,7 +67,7 @@ export async function judgeAffordable(
   const binding = listBinding(uses, { ...question.subject, provider, model })
   const tightest = binding[0]
   const cost = estimate.high
-  const held = priceOf(catalog, { ...estimate, usage: heldUsage(estimate.usage), now }) ?? cost
+  const held = priceHeld(catalog, estimate, now) ?? cost
   const needs = ({ action }: Bound) => (action === 'block' ? held : cost)
   const all_over = binding.filter((one) => (needs(one) ?? 0n) > one.rest)
   const over = all_over.find(({ action }) => action === 'block') ?? all_over[0]
@@ -90,6 +90,18 @@ export async function judgeAffordable(
     cheaper: await listCheaper(db, catalog, { ...estimate, key: question.key }, now),
     reason: closed || reasonOf(cost, over ?? unbounded ?? tightest, over ? held : null),
   }
+}
+
+/** A request that names no tier and no place can come under the dearest of them, and is held at that. */
+function priceHeld(
+  catalog: Catalog,
+  { provider, model, usage }: Estimate,
+  now: number,
+): Nanos | null {
+  const held = { provider, model, usage: heldUsage(usage), now }
+  return [{}, { service_tier: 'priority' }, { inference_geo: 'us' }]
+    .map((open) => priceOf(catalog, { ...held, ...open }))
+    .reduce((most, one) => (one !== null && (most === null || one > most) ? one : most))
 }
 
 type Bound = { readonly name: string; readonly rest: Nanos; readonly action: string }

@@ -73,6 +73,7 @@ export async function answerBudgets(
     afford: afford?.answer ?? null,
     notes: [
       ...notesOf(uses, shown, reports),
+      ...(afford && shown.some(({ budget }) => budget.action === 'block') ? [HELD_OUTPUT] : []),
       ...(afford && named && !isBound(afford, named.name)
         ? [
             `"${named.name}" does not count such a request: name the wrapped key, user or tags of it.`,
@@ -86,6 +87,9 @@ export async function answerBudgets(
 }
 
 type Asked = { readonly subject: Subject; readonly key: WrappedKey | null }
+const HELD_OUTPUT =
+  'What the proxy holds goes by the output limit that the request names; without one, by the longest answer of the model.'
+
 type Judged = { readonly answer: Affordable; readonly uses: readonly BudgetUse[] }
 
 function isBound({ answer }: Judged, name: string): boolean {

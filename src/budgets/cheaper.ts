@@ -91,17 +91,25 @@ export function reasonClosed(
   return `The key "${key.name}" opens ${key.providers.join(', ')}${models}: the proxy would refuse ${provider}/${model}.`
 }
 
-type Priceable = { provider: string; model: string; usage: Usage; now: number }
+type Priceable = {
+  readonly provider: string
+  readonly model: string
+  readonly usage: Usage
+  readonly now: number
+  readonly service_tier?: string
+  readonly inference_geo?: string
+}
 
 export function priceOf(
   catalog: Catalog,
-  { provider, model, usage, now }: Priceable,
+  { provider, model, usage, now, service_tier, inference_geo }: Priceable,
 ): Nanos | null {
   return priceUsage(catalog, {
     provider,
     model,
     at: now,
-    service_tier: null,
+    service_tier: service_tier ?? null,
+    inference_geo: inference_geo ?? null,
     speed: null,
     is_single_request: true,
     usage,

@@ -132,7 +132,7 @@ test('a notifying budget counts all sources, each session for itself', async () 
 test('check_budget says whether a request can be afforded, and what would be cheaper', async () => {
   const tools = await openToolApp()
   const { call } = tools
-  await call('set_budget', { ...month, name: 'team', limit_usd: '0.02' })
+  await call('set_budget', { ...month, name: 'team', limit_usd: '0.04' })
   const ask = { model: 'gpt-5', input_tokens: 1_000, output_tokens: 1_000 }
   const yes = await call('check_budget', ask)
   expect(yes.data['afford']).toMatchObject({
@@ -142,7 +142,11 @@ test('check_budget says whether a request can be afforded, and what would be che
     requests_left: 1,
     bound_by: ['team'],
   })
+  // At list price it would fit; without a tier it can come under priority, and is held at that.
+  await call('set_budget', { budget: 'team', limit_usd: '0.02' })
+  expect((await call('check_budget', ask)).data['afford']).toMatchObject({ verdict: 'no' })
   const no = await call('check_budget', { ...ask, output_tokens: 3_000 })
+  expect(no.text).toContain('without one, by the longest answer')
   expect(no.data['afford']).toMatchObject({ verdict: 'no', requests_left: 0 })
   expect(no.text).toMatch(/^No: one request to gpt-5 costs about \$0\.03/)
   expect(no.text).toMatch(/Cheaper: gpt-5/)
