@@ -164,7 +164,7 @@ function refuseUndelivered(side_port: string | undefined, reveal: Reveal, name: 
   )
 }
 
-/** The key's own budget is the one whose scope is this key alone. */
+/** The key's own budget is the one that stops it alone; one that only tells is another's business. */
 async function setKeyBudget(
   { config }: App,
   trx: Db,
@@ -173,7 +173,7 @@ async function setKeyBudget(
   asked: Asked,
 ): Promise<void> {
   if (budget_usd === undefined && budget_period === undefined) return
-  const own = (await listBudgets(trx)).filter(
+  const own = (await listBudgets(trx, { action: 'block' })).filter(
     ({ scope }) => scope.kind === 'wrapped_key' && scope.value === key.id,
   )
   const [first, ...others] = own

@@ -65,6 +65,20 @@ test('who has connected keys for the proxy alone is not told that nothing is con
   expect(await reportStatus(app)).toMatchObject({ provider_keys: [{ provider: 'anthropic' }] })
 })
 
+test('the budget of a key blocks, also where another budget of it only tells', async () => {
+  const { call } = await openWithKeys()
+  await call('create_wrapped_key', { name: 'dev', reveal: 'inline' })
+  const told = { scope: 'wrapped_key', scope_value: 'dev', period: 'day', limit_usd: 1 }
+  await call('set_budget', { ...told, name: 'told' })
+  for (const budget_usd of [5, 6])
+    await call('update_wrapped_key', { key: 'dev', action: 'change', changes: { budget_usd } })
+  const { data } = await call('check_budget')
+  expect(data['budgets']).toMatchObject([
+    { name: 'key dev', action: 'block', limit_usd: '6.000000000', period: 'month' },
+    { name: 'told', action: 'notify', limit_usd: '1.000000000', period: 'day' },
+  ])
+})
+
 test('a name can be given again, with a budget, once its key is revoked', async () => {
   const { call } = await openWithKeys()
   const request = { name: 'dev', budget_usd: 5, reveal: 'inline' }
