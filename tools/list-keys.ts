@@ -37,7 +37,8 @@ export default defineTool({
 function formatKeys({ keys, provider_keys, left_out }: KeysReport): string {
   const lines = keys.map(formatKey)
   if (keys.length === 0) lines.push('No wrapped keys; create_wrapped_key makes one.')
-  if (left_out > 0) lines.push(`${left_out} more were left out; raise limit.`)
+  if (left_out > 0)
+    lines.push(`${left_out} more were left out; raise limit up to 100, or: outlay keys list.`)
   const behind = provider_keys.map(({ provider, name, key }) => `${provider} "${name}" ${key}`)
   return [...lines, `Provider keys behind them: ${behind.join(', ') || 'none'}.`].join('\n')
 }

@@ -79,7 +79,11 @@ export async function answerBudgets(
             `"${named.name}" does not count such a request: name the wrapped key, user or tags of it.`,
           ]
         : []),
-      ...(rest > 0 ? [`${rest} more budgets were left out; raise limit or name one.`] : []),
+      ...(rest > 0
+        ? [
+            `${rest} more budgets were left out; raise limit up to 100, name one, or: outlay budgets list.`,
+          ]
+        : []),
     ],
     as_of: isoTime(now),
     has_more: rest > 0,

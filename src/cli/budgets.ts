@@ -7,7 +7,7 @@ import { type Command, type CommandArgs, type CommandContext, UsageError } from 
 
 const USAGE =
   'list | create [--mirror] | change <budget> [--no-mirror] | remove <budget> --yes | check [<budget>]'
-const SHOWN_MAX = 100
+const SHOWN_MAX = 5_000
 
 export const budgets: Command = {
   name: 'budgets',

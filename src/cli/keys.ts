@@ -14,7 +14,7 @@ import { type Command, type CommandArgs, type CommandContext, UsageError } from 
 const USAGE =
   'list | create <name> | update <key> | rotate <key> [--grace-hours N] | pause <key> | resume <key> | revoke <key> --yes'
 const GRACE_HOURS = 24
-const SHOWN_MAX = 1_000
+const SHOWN_MAX = 10_000
 
 export const keys: Command = {
   name: 'keys',
