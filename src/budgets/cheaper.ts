@@ -2,6 +2,7 @@ import { DAY_MS } from '../clock.ts'
 import { modelMatcher } from '../keys/keyring.ts'
 import { keyState, type WrappedKey } from '../keys/wrapped-key.ts'
 import { type Nanos, usdFromNanos } from '../money.ts'
+import { QUARTER_MS } from '../period.ts'
 import type { Catalog } from '../pricing/catalog.ts'
 import { priceUsage } from '../pricing/price.ts'
 import type { Db } from '../store/schema.ts'
@@ -39,10 +40,10 @@ export async function listCheaper(
 ): Promise<Cheaper[]> {
   if (expected === null || expected === 0n) return []
   const used = await db
-    .selectFrom('ledger_entry')
+    .selectFrom('rollup_entry')
     .select(['provider', 'model'])
     .distinct()
-    .where('occurred_at', '>=', now - RECENT_MS)
+    .where('quarter', '>=', Math.floor((now - RECENT_MS) / QUARTER_MS))
     .limit(200)
     .execute()
   const siblings = [...catalog.lines.values()]
