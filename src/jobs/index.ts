@@ -29,6 +29,7 @@ const syncJob: Job = {
         eb.or([
           eb('sync_stream.id', 'is', null),
           eb('next_due_at', '<=', now),
+          eb('started_at', '>', now),
           eb.and([
             eb('status', '=', 'ok'),
             eb('is_backfilled', '=', 0),

@@ -25,14 +25,16 @@ export const DIRECTORY_EVERY_MS = 6 * 60 * 60_000
 export async function hasDueWork(db: Db, connection_id: string, now: number): Promise<boolean> {
   const streams = await db
     .selectFrom('sync_stream')
-    .select(['next_due_at', 'status', 'is_backfilled', 'view'])
+    .select(['next_due_at', 'started_at', 'status', 'is_backfilled', 'view'])
     .where('connection_id', '=', connection_id)
     .execute()
   return (
     streams.length === 0 ||
     streams.some(
-      ({ next_due_at, status, is_backfilled, view }) =>
-        next_due_at <= now || (status === 'ok' && is_backfilled === 0 && view !== 'directory'),
+      ({ next_due_at, started_at, status, is_backfilled, view }) =>
+        next_due_at <= now ||
+        (started_at ?? 0) > now ||
+        (status === 'ok' && is_backfilled === 0 && view !== 'directory'),
     )
   )
 }
@@ -49,7 +51,10 @@ export async function wasReadSince(db: Db, connection_id: string, at: number): P
   return row !== undefined
 }
 
-/** Makes sure that every report of the connection has its row; moves the backfill's end when asked to. */
+/**
+ * Makes sure that every report of the connection has its row; moves the backfill's end when asked to.
+ * What a clock planned that was ahead and is set back since is due now.
+ */
 export async function ensureStreams(
   db: Db,
   connection_id: string,
@@ -78,6 +83,12 @@ export async function ensureStreams(
         ...(since === undefined ? {} : { is_backfilled: 0 }),
       })),
     )
+    .execute()
+  await db
+    .updateTable('sync_stream')
+    .set({ next_due_at: now, started_at: null })
+    .where('connection_id', '=', connection_id)
+    .where('started_at', '>', now)
     .execute()
 }
 

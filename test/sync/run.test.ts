@@ -287,3 +287,28 @@ test('fields that nothing needs may be missing; a count that no row can have is 
     /^2 rows of anthropic usage could not be read and are left out \(usage\.uncached_input_tokens: too_big\)/,
   )
 })
+
+test('a clock that was ahead and is set back holds up no sync', async () => {
+  const one = await start()
+  const job = jobs.find(({ name }) => name === 'sync')
+  one.at(NOW + 3 * DAY_MS)
+  await sync(one, { is_forced: false })
+  expect(await job?.isDue(one.app)).toBe(false)
+
+  one.at(NOW)
+  one.organization.cost.set('2026-11-19', [{ cents: '100' }])
+  expect(await job?.isDue(one.app)).toBe(true)
+  await sync(one, { is_forced: false })
+  expect(await cost(one)).toBe('1.000000000')
+  expect(await job?.isDue(one.app)).toBe(false)
+})
+
+test('and a key that is refused by then is not tried every second either', async () => {
+  const one = await start()
+  one.at(NOW + 3 * DAY_MS)
+  await sync(one)
+  one.at(NOW)
+  one.provider.next(/./, { status: 401 })
+  await sync(one, { is_forced: false })
+  expect(await jobs.find(({ name }) => name === 'sync')?.isDue(one.app)).toBe(false)
+})
