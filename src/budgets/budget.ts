@@ -88,6 +88,7 @@ export async function getBudget(db: Db, text: string): Promise<Budget> {
 export async function createBudget(db: Db, fields: BudgetFields, asked: Asked): Promise<Budget> {
   const checked = checkFields(fields)
   return inTransaction(db, async (trx) => {
+    await refuseTooMany(trx)
     await refuseSameName(trx, checked.name, undefined)
     const budget = {
       ...checked,
@@ -173,6 +174,14 @@ async function noteChange(
     on_limit: budget.action,
   }
   await appendAudit(trx, { at, actor, action, subject: budget.id, detail })
+}
+
+/** Budgets that no list has would bind at the gate alone. */
+async function refuseTooMany(trx: Db): Promise<void> {
+  if ((await listBudgets(trx)).length >= BUDGETS_MAX)
+    throw new UserError(
+      `There are ${BUDGETS_MAX} budgets, and no more can be. One with scope_value * gives each key, user or session a limit of its own.`,
+    )
 }
 
 async function refuseSameName(trx: Db, name: string, id: string | undefined): Promise<void> {

@@ -99,3 +99,14 @@ async function planOf(db: Db, { sql: text }: Pick<CompiledQuery, 'sql'>): Promis
     .execute(db)
   return rows.map(({ detail }) => detail)
 }
+
+test('there are never more budgets than are listed', async () => {
+  const store = await openBudgetStore()
+  await sql`insert into budget (id, name, scope, scope_value, period, zone, week_start, limit_nanos, action,
+      thresholds, created_at, updated_at)
+    with recursive n(i) as (select 1 union all select i + 1 from n where i < 5000)
+    select 'bud_' || i, 'b' || i, 'user', 'u' || i, 'day', 'UTC', 1, 5, 'block', '[]', 0, 0 from n`.execute(
+    store.db,
+  )
+  await expect(makeBudget(store)).rejects.toThrow('5000 budgets, and no more')
+})
