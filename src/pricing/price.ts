@@ -65,17 +65,17 @@ function applyRule(rule: PriceRule, query: PriceQuery): Priced {
   return { cost_nanos: divideHalfEven(total, PICOS_PER_NANO * unit.per), rule_id: rule.id }
 }
 
-/** How long the prompt was; of aggregated usage only what the provider says of it. */
+/** How long the prompt was, or a batch's are on average; of aggregated usage only what the provider says of it. */
 function promptTokens({ usage, is_single_request, context_window }: PriceQuery): number {
   if (!is_single_request) return context_window === '200k-1M' ? LONG_PROMPT_TOKENS : 0
-  return (
+  const tokens =
     usage.uncached_input_tokens +
     usage.cache_read_tokens +
     usage.cache_write_5m_tokens +
     usage.cache_write_1h_tokens +
     usage.input_audio_tokens +
     usage.input_image_tokens
-  )
+  return tokens / Math.max(usage.requests ?? 1, 1)
 }
 
 /** Reasoning is a part of the output: where it has its own price, the rest of the output keeps its own. */

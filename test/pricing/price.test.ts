@@ -140,3 +140,12 @@ test('a flood of unknown names does not fill the memory, and does not change an 
   expect(fresh.selections.size).toBeLessThanOrEqual(10_000)
   expect(priceUsage(fresh, query('anthropic', 'claude-opus-5', usage)).cost_nanos).toBe(5_000n)
 })
+
+test('a batch of short prompts is no long prompt', () => {
+  const usage = { ...NO_USAGE, uncached_input_tokens: 400_000 }
+  const price = (requests: number) =>
+    priceUsage(catalog, query('openai', 'gpt-5.4', { ...usage, requests })).cost_nanos
+  // 400,000 × $5 a million, and × $2.50.
+  expect(price(1)).toBe(2_000_000_000n)
+  expect(price(200)).toBe(1_000_000_000n)
+})
