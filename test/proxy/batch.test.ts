@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { messageBatchApi } from '../../src/providers/anthropic/messages.ts'
+import { NO_ASK } from '../../src/providers/wire.ts'
 import { findDuplicateAnywhere } from '../../src/proxy/json-bytes.ts'
 import { startFarEnd, startWith } from './far-end.ts'
 import { WRAPPED, wrappedKey } from './fixture.ts'
@@ -200,6 +202,16 @@ describe('a batch in its body', () => {
     expect((await post('/anthropic/v1/messages/batches', twice)).status).toBe(400)
     expect(far_end.seen).toEqual([])
   })
+})
+
+test('searches are counted in all results of a batch', () => {
+  const meter = messageBatchApi.createMeter(NO_ASK)
+  for (const web_search_requests of [1, 2]) {
+    const usage = { input_tokens: 1, output_tokens: 1, server_tool_use: { web_search_requests } }
+    const message = { model: 'claude-sonnet-4-6', usage }
+    meter.take({ custom_id: 'a', result: { type: 'succeeded', message } })
+  }
+  expect(meter.reading()?.usage).toMatchObject({ requests: 2, unit: 'web_search', units: 3 })
 })
 
 test('a duplicate is found at any depth, and only where there is one', () => {

@@ -27,7 +27,7 @@ export const messagesApi: Api = {
   answer_ids: [['message', 'id'], ['id']],
   markers: ['usage'],
   endings: ['"type":"message_stop"', '"type": "message_stop"'],
-  createMeter: messagesMeter,
+  createMeter: ({ model }) => messagesMeter(model),
   readText: (event) =>
     textAt(event, 'delta', 'text') ??
     textAt(event, 'delta', 'thinking') ??
@@ -109,7 +109,7 @@ function whoAsks(user_id: string | null): Pick<Ask, 'user' | 'session'> {
  * A stream says its usage at the start and again, cumulated, in each delta: what a delta leaves out stays.
  * https://platform.claude.com/docs/en/build-with-claude/streaming
  */
-function messagesMeter(): Meter {
+function messagesMeter(asked: string | null): Meter {
   let model: string | null = null
   let usage: { [name: string]: unknown } | undefined
   let is_final = false
@@ -124,57 +124,58 @@ function messagesMeter(): Meter {
       for (const [name, one] of Object.entries(said))
         if (one !== null && one !== undefined) usage[name] = one
     },
-    reading: () => (usage === undefined ? null : messagesReading(usage, model)),
+    reading: () => (usage === undefined ? null : messagesReading(usage, model, asked)),
     isFinal: () => is_final,
     job: () => null,
   }
 }
 
-/**
- * `input_tokens` is the uncached part alone. Iterations of type `compaction` are billed on top of the
- * top-level counts: https://platform.claude.com/docs/en/build-with-claude/compaction
- */
-export function messagesReading(usage: JsonObject, model: string | null): Reading {
+/** `input_tokens` is the uncached part alone. `asked` may differ from the model that answered. */
+function messagesReading(usage: JsonObject, model: string | null, asked: string | null): Reading {
   const about = {
     ...NO_READING,
-    model,
     service_tier: textAt(usage, 'service_tier'),
     speed: usage['speed'] === 'fast' ? ('fast' as const) : null,
     inference_geo: textAt(usage, 'inference_geo'),
   }
   const searches = countAt(usage, 'server_tool_use', 'web_search_requests')
-  const iterations = listAt(usage, 'iterations').filter(isObject)
-  const compactions = iterations.filter((one) => one['type'] === 'compaction')
-  const own = [usage, ...compactions].map(countTokens).reduce(addUsage)
-  const others = listOthers(usage, iterations)
+  const by_model = new Map<string | null, Usage>()
+  for (const one of listBilled(usage)) {
+    const served = one === usage || one['type'] === 'fallback_message' ? model : (asked ?? model)
+    const name = textAt(one, 'model') ?? served
+    by_model.set(name, addUsage(by_model.get(name) ?? NO_USAGE, countTokens(one)))
+  }
+  const own = by_model.get(model) ?? NO_USAGE
+  by_model.delete(model)
   return {
     ...about,
+    model,
     usage: {
       ...own,
       requests: 1,
       unit: searches > 0 ? 'web_search' : null,
       units: searches,
     },
-    beside: others.map((one) => ({
+    beside: [...by_model].map(([name, other]) => ({
       ...about,
-      model: textAt(one, 'model') ?? model,
-      usage: { ...countTokens(one), requests: 0 },
+      model: name,
+      usage: { ...other, requests: 0 },
     })),
   }
 }
 
 /**
- * An advisor or a fallback is another model with its own price. Its tokens are on top where the
- * top level is the sum of the messages alone.
+ * Iterations of type `compaction` are billed on top of the top-level counts:
+ * https://platform.claude.com/docs/en/build-with-claude/compaction. Where an advisor or a fallback was at work,
+ * each iteration is billed at the price of its own model, and the top level is not the whole of it:
+ * https://platform.claude.com/docs/en/agents-and-tools/tool-use/advisor-tool
  */
-function listOthers(usage: JsonObject, iterations: readonly JsonObject[]): JsonObject[] {
-  const others = iterations.filter(
+function listBilled(usage: JsonObject): readonly JsonObject[] {
+  const iterations = listAt(usage, 'iterations').filter(isObject)
+  const is_shared = iterations.some(
     ({ type }) => type === 'advisor_message' || type === 'fallback_message',
   )
-  if (others.length === 0) return []
-  const messages = iterations.filter(({ type }) => type === 'message')
-  const output = messages.reduce((sum, one) => sum + countAt(one, 'output_tokens'), 0)
-  return output >= countAt(usage, 'output_tokens') ? others : []
+  return is_shared ? iterations : [usage, ...iterations.filter(({ type }) => type === 'compaction')]
 }
 
 function countTokens(usage: JsonObject): Usage {
@@ -204,6 +205,8 @@ function addUsage(a: Usage, b: Usage): Usage {
     cache_write_1h_tokens: a.cache_write_1h_tokens + b.cache_write_1h_tokens,
     output_tokens: a.output_tokens + b.output_tokens,
     reasoning_tokens: a.reasoning_tokens + b.reasoning_tokens,
+    unit: a.unit ?? b.unit,
+    units: a.units + b.units,
   }
 }
 
@@ -252,9 +255,13 @@ function batchMeter(): Meter {
       const usage = valueAt(message, 'usage')
       const model = textAt(message, 'model')
       if (!isObject(usage) || model === null) return
-      const one = { ...messagesReading(usage, model).usage, requests: 1 }
-      const sum = by_model.get(model)
-      by_model.set(model, sum ? { ...addUsage(sum, one), requests: requestsOf(sum) + 1 } : one)
+      const { beside, ...main } = messagesReading(usage, model, null)
+      for (const one of [main, ...beside]) {
+        const name = one.model ?? model
+        const sum = by_model.get(name) ?? { ...NO_USAGE, requests: 0 }
+        const requests = requestsOf(sum) + requestsOf(one.usage)
+        by_model.set(name, { ...addUsage(sum, one.usage), requests })
+      }
     },
     reading() {
       const [first, ...others] = [...by_model].map(([model, usage]) => ({
