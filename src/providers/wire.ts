@@ -266,15 +266,6 @@ export function largestCap(value: unknown, paths: readonly (readonly string[])[]
   return largest
 }
 
-/** More answers than any provider generates for one request. */
-const CHOICES_MAX = 128
-
-/** How many answers are asked for: of several names the largest, and the most where one cannot be read. */
-export function countChoices(value: unknown, paths: readonly (readonly string[])[]): number {
-  const is_asked = paths.some((path) => (valueAt(value, ...path) ?? null) !== null)
-  return Math.max(is_asked ? (largestCap(value, paths) ?? CHOICES_MAX) : 1, 1)
-}
-
 export const NO_READING: Reading = Object.freeze({
   usage: Object.freeze({ ...NO_USAGE, requests: 1 }),
   model: null,

@@ -13,6 +13,9 @@ const COSTS: Readonly<Record<string, (usage: JsonObject) => bigint | null>> = {
   perplexity: (usage) => scaled(valueAt(usage, 'cost', 'total_cost'), 9),
 }
 
+/** Servers that count reasoning beside `completion_tokens`: https://docs.x.ai/docs/guides/reasoning */
+const REASONING_BESIDE = ['x-ai']
+
 /** Limits of models that nobody here knows: as large as the largest. */
 const LARGEST = { context: 2_000_000, output: 200_000 }
 
@@ -22,6 +25,7 @@ export function compatWire(name: string, base_url: string): Wire {
     ...OPENAI_CHAT,
     caps: [['max_tokens'], ['max_completion_tokens']],
     completion_tokens_default: null,
+    is_output_from_total: REASONING_BESIDE.includes(name),
     readCost: COSTS[name] ?? OPENAI_CHAT.readCost,
   }
   return {

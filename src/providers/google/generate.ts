@@ -1,9 +1,9 @@
 import { NO_USAGE } from '../../usage.ts'
+import { countChoices } from '../choices.ts'
 import {
   type Api,
   type Ask,
   countAt,
-  countChoices,
   createMeter,
   isObject,
   type JsonObject,

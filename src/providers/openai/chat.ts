@@ -1,9 +1,9 @@
 import { NO_USAGE, type Usage } from '../../usage.ts'
+import { countChoices } from '../choices.ts'
 import {
   type Api,
   type Ask,
   countAt,
-  countChoices,
   createMeter,
   isObject,
   type JsonObject,
@@ -195,7 +195,9 @@ export function chatReading(
   const said = countAt(usage, 'completion_tokens')
   const output = dialect.is_output_from_total ? Math.max(said, total - prompt) : said
   const input = splitInput(prompt, {
-    cache_read_tokens: countAt(usage, 'prompt_tokens_details', 'cached_tokens'),
+    // Moonshot has it beside the total: https://platform.moonshot.ai/docs/api/chat
+    cache_read_tokens:
+      countAt(usage, 'prompt_tokens_details', 'cached_tokens') || countAt(usage, 'cached_tokens'),
     cache_write_5m_tokens: countAt(usage, 'prompt_tokens_details', 'cache_write_tokens'),
     input_audio_tokens: countAt(usage, 'prompt_tokens_details', 'audio_tokens'),
   })

@@ -1,9 +1,9 @@
 import { NO_USAGE } from '../../usage.ts'
+import { countChoices } from '../choices.ts'
 import {
   type Api,
   type Ask,
   countAt,
-  countChoices,
   createMeter,
   isObject,
   type JsonObject,
@@ -87,6 +87,8 @@ const AUDIO_BYTES_PER_S_MIN = 1_000
 const AUDIO_BYTES_PER_S = 16_000
 /** https://developers.openai.com/api/docs/guides/speech-to-text: ten tokens of audio a second. */
 const AUDIO_TOKENS_PER_S = 10
+/** Models that are billed by the length of the audio. */
+const BY_SECOND = /whisper|^gpt-transcribe|^voxtral/
 
 export const transcriptionApi: Api = {
   ...NONE,
@@ -94,7 +96,7 @@ export const transcriptionApi: Api = {
   endings: ['"type":"transcript.text.done"'],
   readRequest(body) {
     const bytes = countAt(body, 'file', 'bytes')
-    const is_by_second = /whisper/.test(textAt(body, 'model') ?? '')
+    const is_by_second = BY_SECOND.test(textAt(body, 'model') ?? '')
     const seconds = Math.ceil(bytes / AUDIO_BYTES_PER_S)
     return {
       ...readBasics(body),
@@ -121,7 +123,8 @@ export const transcriptionApi: Api = {
 function transcriptionReading(value: JsonObject): Reading | null {
   const usage = value['usage']
   if (!isObject(usage)) return null
-  const seconds = usage['seconds']
+  // The second name is Mistral's: https://docs.mistral.ai/capabilities/audio_transcription
+  const seconds = usage['seconds'] ?? usage['prompt_audio_seconds']
   if (typeof seconds === 'number' && seconds >= 0)
     return {
       ...NO_READING,
