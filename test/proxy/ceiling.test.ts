@@ -103,6 +103,12 @@ describe('output', () => {
     )
   })
 
+  test('of pictures covers the largest ones', async () => {
+    const body = { model: 'gpt-image-2', prompt: 'a cat', n: 10, size: '2880x2880' }
+    // Ten of 23,718 tokens at $30 a million.
+    expect(await boundOf('/openai/v1/images/generations', body)).toBeGreaterThan(7_115_400_000)
+  })
+
   test('is multiplied by a number of answers that only the server can read', async () => {
     const ask = (candidateCount: unknown) =>
       boundOf(generate('gemini-2.5-flash'), {

@@ -90,7 +90,9 @@ const LIMITS: readonly (readonly [name: RegExp, context: number, output: number]
   [/^o[134]/, 200_000, 100_000],
   [/^gpt-5(?:\.[1-3])?(?:-|$)/, 400_000, 128_000],
   [/^text-embedding/, 300_000, 0],
-  [/^gpt-image/, 64_000, 16_000],
+  // Sixteen pictures at high fidelity; one of 2880 × 2880 of high quality, with its previews:
+  // https://developers.openai.com/api/docs/guides/image-generation
+  [/^gpt-image/, 128_000, 25_000],
   [/transcribe|whisper|tts/, 64_000, 16_384],
 ]
 /** Of the largest models: what a name that is not known can be at most. */
