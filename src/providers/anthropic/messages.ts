@@ -1,4 +1,5 @@
 import { NO_USAGE, type Usage } from '../../usage.ts'
+import { isTold } from '../told.ts'
 import {
   type Api,
   type Ask,
@@ -124,7 +125,10 @@ function messagesMeter(asked: string | null): Meter {
       for (const [name, one] of Object.entries(said))
         if (one !== null && one !== undefined) usage[name] = one
     },
-    reading: () => (usage === undefined ? null : messagesReading(usage, model, asked)),
+    reading: () =>
+      usage !== undefined && isTold(usage, ['input_tokens', 'output_tokens'])
+        ? messagesReading(usage, model, asked)
+        : null,
     isFinal: () => is_final,
     job: () => null,
   }

@@ -1,7 +1,8 @@
 import { OPENAI_CHAT } from '../openai/chat.ts'
 import { openaiRoutes, openaiSurface } from '../openai/wire.ts'
 import type { ErrorFormat, ProblemKind, Route, Wire } from '../wire.ts'
-import { embedApi, generateApi, interactionsApi } from './generate.ts'
+import { embedApi, generateApi } from './generate.ts'
+import { interactionsApi } from './interactions.ts'
 
 /** https://ai.google.dev/gemini-api/docs/troubleshooting and https://google.aip.dev/193 */
 const STATUSES: Readonly<Record<ProblemKind, readonly [status: number, name: string]>> = {

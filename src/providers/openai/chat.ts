@@ -1,5 +1,6 @@
 import { NO_USAGE, type Usage } from '../../usage.ts'
 import { countChoices } from '../choices.ts'
+import { isTold } from '../told.ts'
 import {
   type Api,
   type Ask,
@@ -161,7 +162,7 @@ function chatMeter(dialect: ChatDialect, { passes, other_models }: Ask): Meter {
       tier = textAt(value, 'service_tier') ?? tier
       // Groq has told it beside the answer: https://console.groq.com/docs/api-reference#chat
       const usage = valueAt(value, 'usage') ?? valueAt(value, 'x_groq', 'usage')
-      if (!isObject(usage)) return null
+      if (!isObject(usage) || !isTold(usage, ['prompt_tokens'], ['completion_tokens'])) return null
       const reading = chatReading(usage, dialect, { model, service_tier: tier })
       return has_fees && reading.reported_cost_nanos === null
         ? { ...reading, is_consistent: false }

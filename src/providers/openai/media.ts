@@ -1,5 +1,6 @@
 import { NO_USAGE } from '../../usage.ts'
 import { countChoices } from '../choices.ts'
+import { isTold } from '../told.ts'
 import {
   type Api,
   type Ask,
@@ -22,7 +23,7 @@ export const embeddingsApi: Api = {
   createMeter: () =>
     createMeter((value) => {
       const usage = value['usage']
-      if (!isObject(usage)) return null
+      if (!isObject(usage) || !isTold(usage, ['prompt_tokens'])) return null
       return chatReading(usage, OPENAI_CHAT, { model: textAt(value, 'model'), service_tier: null })
     }),
   readText: () => '',
@@ -63,7 +64,7 @@ export const imagesApi: Api = {
 
 function imagesReading(value: JsonObject): Reading | null {
   const usage = value['usage']
-  if (!isObject(usage)) return null
+  if (!isObject(usage) || !isTold(usage, ['input_tokens', 'output_tokens'])) return null
   const output = countAt(usage, 'output_tokens')
   const text = Math.min(countAt(usage, 'output_tokens_details', 'text_tokens'), output)
   const input = splitInput(countAt(usage, 'input_tokens'), {
@@ -130,6 +131,7 @@ function transcriptionReading(value: JsonObject): Reading | null {
       ...NO_READING,
       usage: { ...NO_USAGE, requests: 1, unit: 'second', units: Math.ceil(seconds) },
     }
+  if (!isTold(usage, ['input_tokens', 'output_tokens'])) return null
   const input = splitInput(countAt(usage, 'input_tokens'), {
     input_audio_tokens: countAt(usage, 'input_token_details', 'audio_tokens'),
   })
@@ -176,14 +178,15 @@ export const speechApi: Api = {
 }
 
 function speechReading(value: JsonObject): Reading | null {
-  if (!isObject(value['usage'])) return null
+  const usage = value['usage']
+  if (!isObject(usage) || !isTold(usage, ['input_tokens', 'output_tokens'])) return null
   return {
     ...NO_READING,
     usage: {
       ...NO_USAGE,
       requests: 1,
-      uncached_input_tokens: countAt(value, 'usage', 'input_tokens'),
-      output_audio_tokens: countAt(value, 'usage', 'output_tokens'),
+      uncached_input_tokens: countAt(usage, 'input_tokens'),
+      output_audio_tokens: countAt(usage, 'output_tokens'),
     },
   }
 }

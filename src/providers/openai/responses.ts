@@ -1,4 +1,5 @@
 import { NO_USAGE, type Usage } from '../../usage.ts'
+import { isTold } from '../told.ts'
 import {
   type Api,
   type Ask,
@@ -115,7 +116,7 @@ function responsesMeter(readCost: ChatDialect['readCost']): Meter {
       const status = textAt(response, 'status')
       if (id && status) job = { id, is_over: OVER.includes(status) }
       const usage = response['usage']
-      if (isObject(usage))
+      if (isObject(usage) && isTold(usage, ['input_tokens', 'output_tokens']))
         latest = { ...responsesReading(response, usage), reported_cost_nanos: readCost(usage) }
     },
     reading: () => latest,
