@@ -8,6 +8,7 @@ import {
   openStatements,
   type Statements,
 } from '../store/driver.ts'
+import { formerSecrets } from './former-secret.ts'
 import type { KeyProblem, ProxyKey } from './proxy-key.ts'
 import type { Sealer } from './seal.ts'
 import { upstreamSealContext } from './upstream-key.ts'
@@ -123,8 +124,8 @@ function load(ring: Ring): void {
     const proxy_key = proxyKeyOf(key)
     ring.workspaces.set(key.id, key.workspace)
     ring.entries.set(row.secret_hash, { key, proxy_key, until: null })
-    if (row.former_hash !== null)
-      ring.entries.set(row.former_hash, { key, proxy_key, until: row.former_until })
+    for (const { hash, until } of formerSecrets(row))
+      ring.entries.set(hash, { key, proxy_key, until })
   }
   ring.upstreams = ring.queries.upstreams().map((row) => ({ ...row, opened: undefined }))
 }

@@ -7,6 +7,7 @@ import type { WrappedKeyTable } from '../store/budget-tables.ts'
 import { bumpRevision } from '../store/revision.ts'
 import type { Db } from '../store/schema.ts'
 import { type AuditDetail, appendAudit } from './audit.ts'
+import { keepFormer } from './former-secret.ts'
 import { inTransaction } from './transaction.ts'
 import { parseKeyFields } from './wrapped-key-fields.ts'
 
@@ -140,7 +141,7 @@ export async function resumeWrappedKey(db: Db, id: string, asked: Asked): Promis
   return setPause(db, id, { paused_at: null, action: 'wrapped_key.resume', ...asked })
 }
 
-/** A new secret for the same key; the one before is good for `grace_ms` more, 0 for none. */
+/** A new secret for the same key; those before are good for `grace_ms` more at most, 0 for none. */
 export async function rotateWrappedKey(
   db: Db,
   id: string,
@@ -150,17 +151,17 @@ export async function rotateWrappedKey(
   return inTransaction(db, async (trx) => {
     const before = await liveKey(trx, id)
     const secret = newKeySecret(before.id)
-    const { secret_hash } = await trx
+    const row = await trx
       .selectFrom('wrapped_key')
-      .select('secret_hash')
+      .select(['secret_hash', 'former_hash', 'former_until'])
       .where('id', '=', before.id)
       .executeTakeFirstOrThrow()
+    const former = keepFormer(row, { grace_ms, at: asked.at })
     await trx
       .updateTable('wrapped_key')
       .set({
         secret_hash: hashOfKey(secret.reveal()),
-        former_hash: grace_ms > 0 ? secret_hash : null,
-        former_until: grace_ms > 0 ? asked.at + grace_ms : null,
+        ...former,
         updated_at: asked.at,
       })
       .where('id', '=', before.id)

@@ -41,7 +41,7 @@ export type WrappedKeyTable = {
   id: string
   name: string
   secret_hash: string
-  /** The secret before the last rotation, good until `former_until`. */
+  /** Secrets before the last rotations that are still good, as `<hash>@<until>`; the last goes at `former_until`. */
   former_hash: string | null
   former_until: number | null
   /** JSON lists and a JSON map. */

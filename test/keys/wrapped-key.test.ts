@@ -150,6 +150,23 @@ describe('a wrapped key', () => {
     expect(await resolve(third)).toMatchObject({ id: key.id })
   })
 
+  test('rotates again while an older secret has its grace, which it keeps', async () => {
+    const { db, resolve } = await open()
+    const { key, secret: first } = await createWrappedKey(db, fields(), asked)
+    const rotate = (grace_ms: number, after_ms: number) =>
+      rotateWrappedKey(db, key.id, grace_ms, { ...asked, at: NOW + after_ms })
+    const { secret: lost } = await rotate(HOUR_MS, 0)
+    const { secret: second } = await rotate(HOUR_MS, 10)
+    expect(await resolve(first, NOW + HOUR_MS - 1)).toMatchObject({ id: key.id })
+    expect(await resolve(first, NOW + HOUR_MS)).toMatchObject({ problem: 'revoked' })
+    expect(await resolve(lost, NOW + HOUR_MS)).toMatchObject({ id: key.id })
+    expect(await resolve(lost, NOW + HOUR_MS + 10)).toMatchObject({ problem: 'revoked' })
+    // A shorter grace is one for all of them.
+    await rotate(100, 20)
+    for (const secret of [first, lost, second])
+      expect(await resolve(secret, NOW + 120)).toMatchObject({ problem: 'revoked' })
+  })
+
   test('expires at its instant', async () => {
     const { db, resolve } = await open()
     const { secret } = await createWrappedKey(db, fields({ expires_at: NOW + 10 }), asked)
