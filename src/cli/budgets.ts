@@ -111,12 +111,17 @@ function linesOf({ budgets: all, afford, notes }: BudgetAnswer): string[] {
   const lines = all.map((one) => {
     const member = one.member ? ` (${one.key_name ?? one.member})` : ''
     const held = nanosFromUsd(one.held_usd) > 0n ? ` + ${money(one.held_usd)} held` : ''
-    const scope = `${one.scope}${one.scope_value ? ` ${one.member === undefined ? (one.key_name ?? one.scope_value) : one.scope_value}` : ''}`
+    const value = one.member === undefined ? (one.key_name ?? one.scope_value) : one.scope_value
+    const scope = `${one.scope} ${value}`.trim()
     return `${one.id}  ${one.name}${member}  ${scope}, ${one.period}, ${one.action}  ${money(one.spent_usd)}${held} of ${money(one.limit_usd)}  ${one.used_percent} %${one.resets_at ? `  resets ${one.resets_at}` : ''}`
   })
+  const cheaper = afford?.cheaper.map(
+    ({ model, expected_usd }) => `${model} ${money(expected_usd)}`,
+  )
   const verdict = afford
     ? [
         `${afford.verdict}: ${afford.model} ${afford.expected_usd ?? 'unpriced'} USD. ${afford.reason}`,
+        ...(cheaper?.length ? [`Cheaper: ${cheaper.join(', ')}`] : []),
       ]
     : []
   return [...verdict, ...lines, ...notes]
