@@ -11,6 +11,7 @@ export type KeyRequest = {
   readonly models?: readonly string[] | undefined
   readonly addresses?: readonly string[] | undefined
   readonly tags?: Readonly<Record<string, string>> | undefined
+  /** An empty text takes it away, as for `workspace`. */
   readonly user?: string | undefined
   readonly workspace?: string | undefined
   readonly on_limit?: 'refuse' | 'clamp' | undefined
@@ -23,8 +24,6 @@ export type KeyRequest = {
   readonly budget_usd?: string | undefined
   readonly budget_period?: string | undefined
 }
-
-/** How the secret reaches the person: on a page that shows it once, or in the answer. */
 
 /** The fields of a new key; what was not asked for gets its default. */
 export async function newFields(
@@ -58,7 +57,9 @@ export async function changesOf(
   now: number,
 ): Promise<Partial<WrappedKeyFields>> {
   const { budget_usd: _, budget_period: __, expires, providers, limits, ...fields } = request
-  const given = Object.entries(fields).filter(([, value]) => value !== undefined)
+  const given = Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => [name, value === '' && name !== 'name' ? null : value])
   return {
     ...(Object.fromEntries(given) as Partial<WrappedKeyFields>),
     ...(providers === undefined ? {} : { providers: await checkProviders(db, providers) }),

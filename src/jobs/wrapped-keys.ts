@@ -28,6 +28,7 @@ import type { Db } from '../store/schema.ts'
 import { changesOf, type KeyRequest, newFields } from './key-fields.ts'
 import { baseUrlsOf, findSidePort } from './proxy-url.ts'
 
+/** How the secret reaches the person: on a page that shows it once, or in the answer. */
 export type Reveal = 'page' | 'inline'
 
 export type Delivered = {

@@ -214,3 +214,18 @@ test('a key that is given where a name belongs is not repeated', async () => {
       expect(answer.text).not.toContain(key.slice(0, 30))
     }
 })
+
+test('a user and a workspace are taken away again by an empty text, a name never', async () => {
+  const { call } = await openWithKeys()
+  const request = { name: 'dev', user: 'ada', workspace: 'w1', reveal: 'inline' }
+  await call('create_wrapped_key', request)
+  const change = (changes: object) =>
+    call('update_wrapped_key', { key: 'dev', action: 'change', changes })
+  expect((await change({ user: '', workspace: '' })).is_error).toBe(false)
+  const { data } = await call('list_keys')
+  expect(data['keys']).toMatchObject([{ user: null, workspace: null }])
+  expect(await change({ name: '' })).toMatchObject({
+    is_error: true,
+    text: 'name: must be 1 to 60 characters on one line.',
+  })
+})
