@@ -12,9 +12,9 @@ import {
   describeUse,
   findBudgetUse,
   listBudgetUses,
-  NO_USE,
 } from './report.ts'
 import { NOBODY, scopeMatcher } from './scope.ts'
+import { NO_USE } from './use.ts'
 
 export type BudgetQuestion = {
   readonly budget?: string | undefined
