@@ -129,7 +129,7 @@ test('a store that another process has locked: budgets fail closed, the rest goe
   stopLater(child)
   await checkTrouble(url, set_up, async () => {
     const script = `const { DatabaseSync } = require('node:sqlite')
-      new DatabaseSync(process.argv[1]).exec('begin immediate')
+      new DatabaseSync(process.argv[1], { timeout: 5_000 }).exec('begin immediate')
       console.log('locked')
       setInterval(() => {}, 1000)`
     const locker = spawn(process.execPath, ['-e', script, set_up.path], {
