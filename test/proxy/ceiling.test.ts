@@ -204,6 +204,11 @@ describe('nothing bounds', () => {
       { ...response, tools: [{ type: 'code_interpreter', container: { type: 'auto' } }] },
     ],
     [
+      'the older search with a model that does not reason',
+      '/openai/v1/responses',
+      { ...response, model: 'gpt-4.1', tools: [{ type: 'web_search_preview' }] },
+    ],
+    [
       'servers of tools',
       generate('gemini-2.5-flash'),
       { contents: CONTENTS, tools: [{ mcpServers: [{ name: 'x' }] }] },

@@ -81,6 +81,7 @@ function readResponses(body: JsonObject, text: string): Ask {
   const is_open =
     basics.passes === null ||
     isObject(body['prompt']) ||
+    searchesDearly(body) ||
     server_tools.some((type) => !BOUNDED_TOOL.test(String(type)))
   return {
     ...basics,
@@ -100,6 +101,14 @@ function readResponses(body: JsonObject, text: string): Ask {
     ],
     is_background: body['background'] === true,
   }
+}
+
+/** The older search costs 2.5 × as much with a model that does not reason: https://developers.openai.com/api/docs/pricing */
+function searchesDearly(body: JsonObject): boolean {
+  return (
+    /^(?:gpt-4|chatgpt-4)/.test(textAt(body, 'model') ?? '') &&
+    listAt(body, 'tools').some((tool) => textAt(tool, 'type')?.startsWith('web_search_preview'))
+  )
 }
 
 /** Whatever job it is, it changes no more. */
@@ -145,7 +154,9 @@ function responsesReading(response: JsonObject, usage: JsonObject): Reading {
     usage: { ...counted.usage, requests: 1, unit, units: searches || file_searches } as const,
     // What runs in a container or draws is billed apart: the tokens alone are too little.
     is_consistent:
-      counted.is_consistent && !output.some((item) => FEE_ITEMS.includes(valueAt(item, 'type'))),
+      counted.is_consistent &&
+      !output.some((item) => FEE_ITEMS.includes(valueAt(item, 'type'))) &&
+      !(searches > 0 && searchesDearly(response)),
   }
   if (searches === 0 || file_searches === 0) return main
   const files = { ...NO_USAGE, requests: 0, unit: 'file_search', units: file_searches } as const
