@@ -39,7 +39,8 @@ export async function newFields(
     user: null,
     workspace: null,
     on_limit: 'refuse',
-    on_abort: 'stop',
+    // What nobody saw the end of stays charged at its most: under a budget the rest is cheaper.
+    on_abort: request.budget_usd === undefined ? 'stop' : 'drain',
     requests_per_minute: null,
     tokens_per_minute: null,
     concurrent_requests: null,

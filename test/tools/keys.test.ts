@@ -44,6 +44,7 @@ test('a key for somebody is made in one call, with its budget, and shown on a pa
     name: 'ada',
     user: 'ada',
     limits: { requests_per_minute: 60 },
+    on_abort: 'drain',
   })
   ring.close()
   const { data } = await call('check_budget')
