@@ -4,6 +4,7 @@ import { hostHeaderValidation, originValidation } from '@modelcontextprotocol/ho
 import { createMcpHandler } from '@modelcontextprotocol/server'
 import { Hono, type MiddlewareHandler } from 'hono'
 import type { App } from './app.ts'
+import { MINUTE_MS } from './clock.ts'
 import { UserError } from './errors.ts'
 import { newId } from './ids.ts'
 import { connectDeps } from './jobs/connect-deps.ts'
@@ -26,6 +27,9 @@ import { VERSION } from './version.ts'
 export type SidePort = { readonly url: string; close(): Promise<void> }
 
 const LOOPBACK = ['127.0.0.1', 'localhost', '::1', '[::1]']
+
+/** Long recordings and batch files come over slow lines too. */
+const UPLOAD_MS = 5 * MINUTE_MS
 
 /** What tells the listener that the socket is taken care of. */
 const ALREADY_SENT = new Response(null, { headers: { 'x-hono-already-sent': 'true' } })
@@ -123,7 +127,7 @@ export async function openSidePort(app: App): Promise<SidePort> {
   const server = createServer(getRequestListener(hono.fetch, { overrideGlobalObjects: false }))
   noticeGrpc(server, () => onRefused({ signal: null, status: 505, user_agent: '' }))
   server.headersTimeout = 20_000
-  server.requestTimeout = 60_000
+  server.requestTimeout = UPLOAD_MS
   server.keepAliveTimeout = 65_000
   await listen(server, host, port)
   await resume()
