@@ -78,6 +78,9 @@ export async function backUp(
 async function copy(workerData: Copy): Promise<void> {
   // Options of the process, such as those of a script on its command line, are none of a thread.
   const script = `./copy-thread${extname(import.meta.filename)}`
-  const worker = new Worker(new URL(script, import.meta.url), { workerData, execArgv: ['--disable-warning=ExperimentalWarning'] })
+  const worker = new Worker(new URL(script, import.meta.url), {
+    workerData,
+    execArgv: ['--disable-warning=ExperimentalWarning'],
+  })
   await once(worker, 'exit')
 }
