@@ -9,7 +9,7 @@ import { bumpRevision } from '../store/revision.ts'
 import type { Db } from '../store/schema.ts'
 import { chargeBudgets } from './charge.ts'
 import { isUncertain } from './hold-state.ts'
-import { type Charge, type SubjectRow, subjectOf } from './spent.ts'
+import { type Charge, SUBJECT_COLUMNS, type SubjectRow, subjectOf } from './spent.ts'
 
 const HOLDS_MAX = 2_000
 /** Providers add late rows for some hours after a day's end. */
@@ -46,18 +46,7 @@ type Uncertain = SubjectRow & {
 async function listUncertain(db: Db, now: number): Promise<Uncertain[]> {
   return db
     .selectFrom('hold')
-    .select([
-      'id',
-      'admitted_at',
-      nanos('charged_nanos').as('charged'),
-      'provider',
-      'model',
-      'wrapped_key',
-      'workspace',
-      'user',
-      'session_id',
-      'tags',
-    ])
+    .select(['id', 'admitted_at', nanos('charged_nanos').as('charged'), ...SUBJECT_COLUMNS])
     .where(isUncertain)
     .where('admitted_at', '<', floorTo(now, DAY_MS))
     .orderBy('id')

@@ -12,7 +12,7 @@ import type { Db } from '../store/schema.ts'
 import { NO_USAGE } from '../usage.ts'
 import { chargeBudgets } from './charge.ts'
 import { isOpen } from './hold-state.ts'
-import { type SubjectRow, subjectOf } from './spent.ts'
+import { SUBJECT_COLUMNS, type SubjectRow, subjectOf } from './spent.ts'
 
 export type HealParts = {
   readonly db: Db
@@ -114,13 +114,7 @@ async function listOverdue(trx: Db, now: number): Promise<Overdue[]> {
       'hold.deadline_at',
       'pid',
       'hostname',
-      'provider',
-      'model',
-      'wrapped_key',
-      'workspace',
-      'user',
-      'session_id',
-      'tags',
+      ...SUBJECT_COLUMNS,
     ])
     .where(isOpen)
     .where('hold.deadline_at', '<=', now)

@@ -102,9 +102,17 @@ export type SubjectRow = {
   readonly tags: string
 }
 
-export const SUBJECT: RawBuilder<unknown> = sql.raw(
-  'provider, model, wrapped_key, workspace, user, session_id, tags',
-)
+export const SUBJECT_COLUMNS = [
+  'provider',
+  'model',
+  'wrapped_key',
+  'workspace',
+  'user',
+  'session_id',
+  'tags',
+] as const satisfies readonly (keyof SubjectRow)[]
+
+export const SUBJECT: RawBuilder<unknown> = sql.join(SUBJECT_COLUMNS.map((name) => sql.ref(name)))
 
 const NO_SUBJECT: SubjectRow = {
   provider: '',

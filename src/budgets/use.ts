@@ -6,7 +6,7 @@ import type { Subject } from './admission.ts'
 import { createBook } from './book.ts'
 import type { Budget } from './budget.ts'
 import { isUnsettled } from './hold-state.ts'
-import { type SubjectRow, subjectOf } from './spent.ts'
+import { SUBJECT_COLUMNS, type SubjectRow, subjectOf } from './spent.ts'
 
 /** What one budget, or one member of it, has used of its running window. */
 export type Use = {
@@ -97,18 +97,7 @@ type OpenRow = SubjectRow & {
 async function listOpen(db: Db): Promise<OpenRow[]> {
   return db
     .selectFrom('hold')
-    .select([
-      'state',
-      nanos('bound_nanos').as('bound'),
-      'admitted_at',
-      'provider',
-      'model',
-      'wrapped_key',
-      'workspace',
-      'user',
-      'session_id',
-      'tags',
-    ])
+    .select(['state', nanos('bound_nanos').as('bound'), 'admitted_at', ...SUBJECT_COLUMNS])
     .where(isUnsettled)
     .execute()
 }
