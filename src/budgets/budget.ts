@@ -88,8 +88,9 @@ export async function getBudget(db: Db, text: string): Promise<Budget> {
 export async function createBudget(db: Db, fields: BudgetFields, asked: Asked): Promise<Budget> {
   const checked = checkFields(fields)
   return inTransaction(db, async (trx) => {
-    await refuseTooMany(trx)
-    await refuseSameName(trx, checked.name, undefined)
+    const others = await listBudgets(trx)
+    refuseTooMany(others)
+    refuseSameName(others, checked.name)
     const budget = {
       ...checked,
       id: newId('bud'),
@@ -123,7 +124,8 @@ export async function changeBudget(
     const before = await getBudget(trx, id)
     const { id: _, created_at, updated_at: __, ...fields } = before
     const checked = checkFields({ ...fields, ...changes })
-    await refuseSameName(trx, checked.name, before.id)
+    const others = (await listBudgets(trx)).filter(({ id: other }) => other !== before.id)
+    refuseSameName(others, checked.name)
     await trx
       .updateTable('budget')
       .set({ ...rowOf(checked), updated_at: asked.at })
@@ -177,15 +179,15 @@ async function noteChange(
 }
 
 /** Budgets that no list has would bind at the gate alone. */
-async function refuseTooMany(trx: Db): Promise<void> {
-  if ((await listBudgets(trx)).length >= BUDGETS_MAX)
+function refuseTooMany(budgets: readonly Budget[]): void {
+  if (budgets.length >= BUDGETS_MAX)
     throw new UserError(
       `There are ${BUDGETS_MAX} budgets, and no more can be. One with scope_value * gives each key, user or session a limit of its own.`,
     )
 }
 
-async function refuseSameName(trx: Db, name: string, id: string | undefined): Promise<void> {
-  const same = (await listBudgets(trx)).find((one) => isSameName(one.name, name) && one.id !== id)
+function refuseSameName(others: readonly Budget[], name: string): void {
+  const same = others.find((one) => isSameName(one.name, name))
   if (same)
     throw new UserError(
       `There is a budget "${same.name}" already (${same.id}). Give its id to change it, or take another name.`,
