@@ -36,8 +36,9 @@ export function usdFromNanos(nanos: Nanos): string {
   return `${nanos < 0n ? '-' : ''}${digits.slice(0, -9)}.${digits.slice(-9)}`
 }
 
-/** For people: `$1,234.57`, and more places for amounts under a cent. */
-export function formatUsd(nanos: Nanos): string {
+/** For people: `$1,234.57`, and more places for amounts under a cent. Takes nano-dollars, or dollars as text. */
+export function formatUsd(amount: Nanos | string): string {
+  const nanos = typeof amount === 'string' ? nanosFromUsd(amount) : amount
   const magnitude = nanos < 0n ? -nanos : nanos
   const places = magnitude !== 0n && magnitude < 10_000_000n ? 6 : 2
   const scaled = divideHalfEven(magnitude, 10n ** BigInt(9 - places))

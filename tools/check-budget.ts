@@ -54,12 +54,13 @@ function formatAnswer({ budgets, afford, notes }: BudgetAnswer): string {
 
 function formatAfford(afford: NonNullable<BudgetAnswer['afford']>): string {
   const { verdict, model, expected_usd, high_usd, basis, requests_left, cheaper, reason } = afford
-  const cost = expected_usd === null ? 'at an unknown price' : `about ${money(expected_usd)}`
-  const high = high_usd === null || high_usd === expected_usd ? '' : ` (up to ${money(high_usd)})`
+  const cost = expected_usd === null ? 'at an unknown price' : `about ${formatUsd(expected_usd)}`
+  const high =
+    high_usd === null || high_usd === expected_usd ? '' : ` (up to ${formatUsd(high_usd)})`
   const left =
     requests_left === null || requests_left === 0 ? '' : ` ${requests_left} more like it fit.`
   const less = cheaper.map(
-    (one) => `${one.model} ${money(one.expected_usd)} (-${one.saving_percent} %)`,
+    (one) => `${one.model} ${formatUsd(one.expected_usd)} (-${one.saving_percent} %)`,
   )
   return `${VERDICT[verdict]}: one request to ${model} costs ${cost}${high}, by ${basis}. ${reason}${left}${less.length > 0 ? ` Cheaper: ${less.join(', ')}.` : ''}`
 }
@@ -69,16 +70,16 @@ const VERDICT = { yes: 'Yes', no: 'No', unknown: 'Not known' } as const
 function formatBudget(budget: BudgetAnswer['budgets'][number]): string {
   const { name, member, key_name, state, action, spent_usd, held_usd, limit_usd, remaining_usd } =
     budget
-  const held = nanosFromUsd(held_usd) > 0n ? ` and ${money(held_usd)} held` : ''
+  const held = nanosFromUsd(held_usd) > 0n ? ` and ${formatUsd(held_usd)} held` : ''
   const reset = budget.resets_at === null ? '' : `, resets ${budget.resets_at.slice(0, 16)}Z`
-  const unsure = budget.uncertain_usd ? `; ${money(budget.uncertain_usd)} of it uncertain` : ''
+  const unsure = budget.uncertain_usd ? `; ${formatUsd(budget.uncertain_usd)} of it uncertain` : ''
   const out = budget.runs_out_at ? `; at this rate used up ${budget.runs_out_at.slice(0, 16)}Z` : ''
   const passed =
     budget.passed_percent !== undefined && budget.passed_at !== undefined
       ? `; passed ${budget.passed_percent} % at ${budget.passed_at.slice(0, 16)}Z`
       : ''
   const whose = member && ` (${key_name ?? member})`
-  return `- ${name}${whose || ''}: ${money(spent_usd)} spent${held} of ${money(limit_usd)} (${budget.used_percent} %), ${money(remaining_usd)} left${reset}${unsure}${out}${passed}${formatMirror(budget)}.${STATE[state]}${action === 'block' ? ' Blocks.' : ' Only tells.'}`
+  return `- ${name}${whose || ''}: ${formatUsd(spent_usd)} spent${held} of ${formatUsd(limit_usd)} (${budget.used_percent} %), ${formatUsd(remaining_usd)} left${reset}${unsure}${out}${passed}${formatMirror(budget)}.${STATE[state]}${action === 'block' ? ' Blocks.' : ' Only tells.'}`
 }
 
 function formatMirror(budget: BudgetAnswer['budgets'][number]): string {
@@ -87,11 +88,7 @@ function formatMirror(budget: BudgetAnswer['budgets'][number]): string {
   if (own === null || !drift) return "; the provider's own limit is gone"
   const was = nanosFromUsd(own) - nanosFromUsd(drift)
   const same = nanosFromUsd(drift) === 0n ? '' : `, and ${formatUsd(was)} was set`
-  return `; the provider's own limit is ${money(own)} a month${same}`
+  return `; the provider's own limit is ${formatUsd(own)} a month${same}`
 }
 
 const STATE = { ok: '', near: ' Near its limit.', exhausted: ' Used up.' } as const
-
-function money(usd: string): string {
-  return formatUsd(nanosFromUsd(usd))
-}

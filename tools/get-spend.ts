@@ -3,7 +3,7 @@ import { rankByDistance } from '../src/closest.ts'
 import { UserError } from '../src/errors.ts'
 import type { SpendAnswer, SpendRow } from '../src/ledger/spend-answer.ts'
 import { GROUPS, type GroupBy } from '../src/ledger/spend-query.ts'
-import { formatUsd, nanosFromUsd } from '../src/money.ts'
+import { formatUsd } from '../src/money.ts'
 import { FromParam, LimitParam, oneOf, PeriodParam, ToParam, Usd } from '../src/params.ts'
 import { resolvePeriod } from '../src/period.ts'
 import { defineTool } from '../src/tool.ts'
@@ -119,11 +119,11 @@ function formatSpend(answer: SpendAnswer): string {
   const { period, total, rows, basis, previous, complete_through, notes } = answer
   const requests = total.requests === undefined ? '' : `${count(total.requests)} requests, `
   const lines = [
-    `${money(total.cost_usd)} from ${period.from} to ${period.to} (end excluded), ${BASIS[basis]}; ${requests}${count(total.input_tokens)} input and ${count(total.output_tokens)} output tokens.`,
+    `${formatUsd(total.cost_usd)} from ${period.from} to ${period.to} (end excluded), ${BASIS[basis]}; ${requests}${count(total.input_tokens)} input and ${count(total.output_tokens)} output tokens.`,
   ]
   if (previous)
     lines.push(
-      `Before (${previous.from} to ${previous.to}): ${money(previous.cost_usd)}${previous.change_percent === undefined ? '' : change(previous.change_percent)}.`,
+      `Before (${previous.from} to ${previous.to}): ${formatUsd(previous.cost_usd)}${previous.change_percent === undefined ? '' : change(previous.change_percent)}.`,
     )
   for (const row of rows) lines.push(`- ${formatRow(row, previous !== undefined)}`)
   if (complete_through) lines.push(`Complete through ${complete_through.slice(0, 16)}Z.`)
@@ -145,11 +145,7 @@ function formatRow(row: SpendRow, is_compared: boolean): string {
   const share = share_percent === undefined ? '' : `, ${share_percent} %`
   const has_time = TIMES.some((time) => time in row)
   const moved = is_compared && !has_time ? change(change_percent as number | undefined) : ''
-  return `${label}: ${money(String(cost_usd))}${share}${moved}`
-}
-
-function money(usd: string): string {
-  return formatUsd(nanosFromUsd(usd))
+  return `${label}: ${formatUsd(String(cost_usd))}${share}${moved}`
 }
 
 function change(percent: number | undefined): string {

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import type { KeyReport, KeysReport } from '../src/jobs/key-report.ts'
-import { formatUsd, nanosFromUsd } from '../src/money.ts'
+import { formatUsd } from '../src/money.ts'
 import { Facts, LimitParam, Maybe, Texts } from '../src/params.ts'
 import { defineTool } from '../src/tool.ts'
 
@@ -47,12 +47,9 @@ function formatKey(key: KeyReport): string {
   const { name, id, state, providers, models, cost_usd_30d, requests_30d, flags } = key
   const opens = `${providers.join(', ')}${models.length > 0 ? ` (${models.join(', ')})` : ', every model'}`
   const budgets = key.budgets.map(
-    (one) => `${money(one.spent_usd)} of ${money(one.limit_usd)} a ${one.period} (${one.action})`,
+    (one) =>
+      `${formatUsd(one.spent_usd)} of ${formatUsd(one.limit_usd)} a ${one.period} (${one.action})`,
   )
   const used = key.last_used_at ? `last used ${key.last_used_at.slice(0, 16)}Z` : 'never used'
-  return `- ${name} (${id}): ${state}; opens ${opens}; 30 days ${money(cost_usd_30d)} in ${requests_30d} requests, ${used}${budgets.length > 0 ? `; budget ${budgets.join(', ')}` : ''}${flags.length > 0 ? `. Look at: ${flags.join('; ')}` : ''}`
-}
-
-function money(usd: string): string {
-  return formatUsd(nanosFromUsd(usd))
+  return `- ${name} (${id}): ${state}; opens ${opens}; 30 days ${formatUsd(cost_usd_30d)} in ${requests_30d} requests, ${used}${budgets.length > 0 ? `; budget ${budgets.join(', ')}` : ''}${flags.length > 0 ? `. Look at: ${flags.join('; ')}` : ''}`
 }

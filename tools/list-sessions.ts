@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import type { Session } from '../src/ledger/sessions.ts'
-import { formatUsd, nanosFromUsd } from '../src/money.ts'
+import { formatUsd } from '../src/money.ts'
 import { FromParam, LimitParam, PeriodParam, ToParam, Usd } from '../src/params.ts'
 import { resolvePeriod } from '../src/period.ts'
 import { defineTool } from '../src/tool.ts'
@@ -77,8 +77,9 @@ function formatSession(session: Session): string {
   const input =
     session.uncached_input_tokens + session.cached_input_tokens + session.cache_write_tokens
   const parts = [
-    money(session.cost_usd),
-    subscription_list_value_usd && `${money(subscription_list_value_usd)} of seats at list value`,
+    formatUsd(session.cost_usd),
+    subscription_list_value_usd &&
+      `${formatUsd(subscription_list_value_usd)} of seats at list value`,
     requests !== undefined && plural(requests, 'request'),
     `${count(input)} input and ${count(session.output_tokens)} output tokens`,
     models.join(', '),
@@ -91,10 +92,6 @@ function formatSession(session: Session): string {
     session.unpriced_requests > 0 && `${count(session.unpriced_requests)} unpriced`,
   ]
   return `- ${client} ${session.session} (${started_at.slice(0, 16)}Z): ${parts.filter(Boolean).join('; ')}`
-}
-
-function money(usd: string): string {
-  return formatUsd(nanosFromUsd(usd))
 }
 
 function plural(value: number, word: string): string {

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { SCOPES } from '../src/budgets/scope.ts'
-import { formatUsd, nanosFromUsd } from '../src/money.ts'
+import { formatUsd } from '../src/money.ts'
 import { oneOf, Usd } from '../src/params.ts'
 import { defineTool } from '../src/tool.ts'
 
@@ -54,10 +54,6 @@ export default defineTool({
   },
   text: ({ effect, plan_id, id, spent_usd, limit_usd }) =>
     plan_id === undefined
-      ? `${effect} Id ${id}; spent in its window so far: ${money(spent_usd)} of ${money(limit_usd)}.`
+      ? `${effect} Id ${id}; spent in its window so far: ${formatUsd(spent_usd)} of ${formatUsd(limit_usd)}.`
       : `${effect} plan_id: ${plan_id}`,
 })
-
-function money(usd: string): string {
-  return formatUsd(nanosFromUsd(usd))
-}

@@ -100,7 +100,7 @@ async function planRemoval(parts: BudgetParts, request: BudgetRequest): Promise<
     budget.action === 'block'
       ? 'Nothing would stop its spending any more.'
       : 'Nobody would be told of its spending any more.'
-  const effect = `Would remove the budget "${budget.name}" (${money(spent_usd)} of ${money(limit_usd)} used). ${then} To do it, call set_budget with plan_id.`
+  const effect = `Would remove the budget "${budget.name}" (${formatUsd(spent_usd)} of ${formatUsd(limit_usd)} used). ${then} To do it, call set_budget with plan_id.`
   return { ...planned, plan_id, effect }
 }
 
@@ -229,8 +229,4 @@ function parseZone(text: string): string {
   throw new UserError(
     `timezone: "${text.slice(0, 40)}" must be an IANA name such as Europe/Berlin.`,
   )
-}
-
-function money(usd: string): string {
-  return formatUsd(nanosFromUsd(usd))
 }

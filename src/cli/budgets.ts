@@ -110,13 +110,13 @@ async function check(
 function linesOf({ budgets: all, afford, notes }: BudgetAnswer): string[] {
   const lines = all.map((one) => {
     const member = one.member ? ` (${one.key_name ?? one.member})` : ''
-    const held = nanosFromUsd(one.held_usd) > 0n ? ` + ${money(one.held_usd)} held` : ''
+    const held = nanosFromUsd(one.held_usd) > 0n ? ` + ${formatUsd(one.held_usd)} held` : ''
     const value = one.member === undefined ? (one.key_name ?? one.scope_value) : one.scope_value
     const scope = `${one.scope} ${value}`.trim()
-    return `${one.id}  ${one.name}${member}  ${scope}, ${one.period}, ${one.action}  ${money(one.spent_usd)}${held} of ${money(one.limit_usd)}  ${one.used_percent} %${one.resets_at ? `  resets ${one.resets_at}` : ''}`
+    return `${one.id}  ${one.name}${member}  ${scope}, ${one.period}, ${one.action}  ${formatUsd(one.spent_usd)}${held} of ${formatUsd(one.limit_usd)}  ${one.used_percent} %${one.resets_at ? `  resets ${one.resets_at}` : ''}`
   })
   const cheaper = afford?.cheaper.map(
-    ({ model, expected_usd }) => `${model} ${money(expected_usd)}`,
+    ({ model, expected_usd }) => `${model} ${formatUsd(expected_usd)}`,
   )
   const verdict = afford
     ? [
@@ -134,8 +134,4 @@ function numberOf(values: CommandArgs['values'], name: string): number | undefin
   if (!Number.isSafeInteger(number) || number < 0)
     throw new UserError(`--${name} must be a whole number.`)
   return number
-}
-
-function money(usd: string): string {
-  return formatUsd(nanosFromUsd(usd))
 }

@@ -12,7 +12,7 @@ function problemOf(budget: BudgetReport): string[] {
   const { state, resets_at, used_percent } = budget
   const name = budget.member ? `"${budget.name}" (${budget.member})` : `"${budget.name}"`
   const spent = nanosFromUsd(budget.spent_usd) + nanosFromUsd(budget.held_usd)
-  const used = `${formatUsd(spent)} of ${formatUsd(nanosFromUsd(budget.limit_usd))}`
+  const used = `${formatUsd(spent)} of ${formatUsd(budget.limit_usd)}`
   const next = 'check_budget tells more, set_budget raises it.'
   if (state === 'ok') return []
   if (state === 'near')
